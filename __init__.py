@@ -1,0 +1,36 @@
+"""PyraTok: video to discrete tokens at four depths of a causal video VAE, and back.
+
+Importing it makes transformers' Auto classes and diffusers' pipeline loader know the classes here.
+"""
+
+__version__ = "0.1.0"
+
+from .configuration.configuration_pyratok import PyraTokConfig
+from .modeling_pyratok.errors import PyraTokError, TokenFileError, VideoReadError, VideoWriteError
+from .modeling_pyratok.modeling_pyratok import PyraTokModel
+from .modeling_pyratok.outputs import PyraTokDecoderOutput, PyraTokEncoderOutput, PyraTokOutput
+from .modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
+from .modeling_pyratok.video_tokens import VideoTokens
+from .pipelines.diffusers_registration import register_with_diffusers
+from .pipelines.reconstruction_pipeline import PyraTokReconstructionOutput, PyraTokReconstructionPipeline
+from .pipelines.transformers_registration import register_with_transformers
+
+__all__ = [
+    "PyraTokConfig",
+    "PyraTokDecoderOutput",
+    "PyraTokEncoderOutput",
+    "PyraTokError",
+    "PyraTokModel",
+    "PyraTokOutput",
+    "PyraTokReconstructionOutput",
+    "PyraTokReconstructionPipeline",
+    "PyraTokVideoProcessor",
+    "TokenFileError",
+    "VideoReadError",
+    "VideoTokens",
+    "VideoWriteError",
+    "__version__",
+]
+
+register_with_transformers()
+register_with_diffusers()

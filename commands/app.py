@@ -1,0 +1,36 @@
+"""The command line `pyratok`. Heavy libraries are imported inside the commands, so that `--help` answers at once."""
+
+import signal
+import sys
+from typing import NoReturn
+
+import typer
+
+from .decode import decode
+from .encode import encode
+from .errors_for_people import for_people
+from .info import info
+from .install import install
+from .reconstruct import reconstruct
+
+app = typer.Typer(
+    name="pyratok",
+    help="Video to discrete tokens at several depths of a causal video VAE, and back.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (reconstruct, encode, decode, info, install):
+    app.command()(for_people(command))
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="pyratok")
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    """End as an exception does, so that files that are only half written are removed."""
+    sys.exit(128 + number)

@@ -1,0 +1,54 @@
+"""`pyratok decode`: a token file into a video."""
+
+from typing import Annotated
+
+import typer
+
+from .options import ChunkFrames, Device, Dtype, Levels, Model, TileOverlap, TileSize, parse_levels
+
+
+def decode(
+    tokens: Annotated[str, typer.Argument(help="A token file that `pyratok encode` wrote.")],
+    video: Annotated[
+        str, typer.Argument(help="The video or picture to write: mp4, webm, mkv, avi, gif; png, jpg, webp.")
+    ],
+    model: Model = "pyratok",
+    levels: Levels = None,
+    chunk_frames: ChunkFrames = 16,
+    tile_size: TileSize = None,
+    tile_overlap: TileOverlap = None,
+    dtype: Dtype = "float32",
+    device: Device = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Decode with other weights than those that made the tokens.")
+    ] = False,
+) -> None:
+    """Decode a token file into a video.
+
+    Example: `pyratok decode holiday.safetensors holiday.mp4`
+    """
+    from ..modeling_pyratok.input_checks import check_levels
+    from ..modeling_pyratok.pixel_values import values_to_frames
+    from ..modeling_pyratok.video_tokens import VideoTokens
+    from ..modeling_pyratok.video_writing import VideoWriter
+    from ..pipelines.bundled_model import resolve_model
+    from ..pipelines.token_streams import token_pieces
+    from .errors_for_people import argument_errors
+    from .model_use import Work, load_quietly, place
+
+    work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
+    contents = VideoTokens.load(tokens)
+    resolve_model(model)  # before the seconds that loading takes
+    with argument_errors():
+        check_levels(work.levels, contents.video_codes, len(contents.video_codes))
+    with VideoWriter(video, contents.fps) as writer:
+        tokenizer = load_quietly(model)
+        work.check(tokenizer, contents.video_size[1:])
+        contents.check_fits(tokenizer, force=force)  # before `place`: the fingerprint is that of the stored weights
+        place(tokenizer, dtype, device)
+        pieces = token_pieces(contents, work.chunk_frames)
+        for values in tokenizer.decode_stream(pieces, work.levels, **work.tiles):
+            for frame in values_to_frames(values).cpu():
+                writer.write(frame)
+    frames, height, width = contents.video_size
+    typer.echo(f"wrote {video}: {frames:,} frames of {width} x {height}")

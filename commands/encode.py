@@ -1,0 +1,76 @@
+"""`pyratok encode`: a video into a token file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..modeling_pyratok.errors import TokenFileError
+from .options import ChunkFrames, Device, Dtype, Levels, MaxFrames, Model, TileOverlap, TileSize, parse_levels
+
+if TYPE_CHECKING:
+    from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+    from ..pipelines.token_streams import TokenCollector
+    from .frame_source import FrameSource
+    from .model_use import Work
+
+EXTENSION = ".safetensors"
+
+
+def encode(
+    clip: Annotated[str, typer.Argument(help="A video or picture: mp4, webm, mkv, avi, mov, gif, png, jpg, ...")],
+    tokens: Annotated[str, typer.Argument(help="The token file to write, NAME.safetensors.")],
+    model: Model = "pyratok",
+    levels: Levels = None,
+    chunk_frames: ChunkFrames = 16,
+    max_frames: MaxFrames = None,
+    tile_size: TileSize = None,
+    tile_overlap: TileOverlap = None,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> None:
+    """Encode CLIP into a token file.
+
+    The file holds the tokens, the size, the frame rate and the fingerprint of the weights, all that decoding needs. It
+    holds no sound.
+
+    Example: `pyratok encode holiday.mp4 holiday.safetensors`
+    """
+    from ..modeling_pyratok.atomic_writing import atomic_path
+    from ..modeling_pyratok.video_reading import VideoReader
+    from ..pipelines.bundled_model import resolve_model
+    from ..pipelines.token_streams import TokenCollector
+    from .frame_source import FrameSource
+    from .model_use import Work, load_quietly, place
+    from .tables import show, tokens_table
+
+    _check_extension(tokens)
+    work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
+    with VideoReader(clip) as reader:
+        resolve_model(model)  # before the seconds that loading takes
+        with atomic_path(tokens, error=TokenFileError) as temporary:
+            tokenizer = load_quietly(model)
+            work.check(tokenizer, (reader.info.height, reader.info.width))
+            fingerprint = tokenizer.weights_fingerprint()  # of the weights as they are stored: before `place`
+            place(tokenizer, dtype, device)
+            collector = TokenCollector(tokenizer)
+            _collect(tokenizer, FrameSource(reader, max_frames, tokenizer.device), work, collector)
+            contents = collector.tokens(reader.info.fps, model, fingerprint)
+            num_bytes = temporary.write_bytes(contents.to_bytes())
+    show(tokens_table(tokens, contents, num_bytes))
+
+
+def _check_extension(tokens: str) -> None:
+    extension = Path(tokens).suffix
+    if extension != EXTENSION:
+        raise TokenFileError(f"a token file is called NAME{EXTENSION}, got {tokens!r}")
+
+
+def _collect(model: "PyraTokModel", source: "FrameSource", work: "Work", collector: "TokenCollector") -> None:
+    """Encode all frames; each is let go as soon as its chunk is done."""
+    from ..pipelines.token_streams import keep_levels
+
+    for piece in model.encode_stream(source, chunk_frames=work.chunk_frames, **work.tiles):
+        collector.add(keep_levels(model, piece.video_codes, work.levels), piece.video_size)
+        for _ in range(piece.video_size[0]):
+            source.take()

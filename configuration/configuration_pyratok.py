@@ -1,0 +1,335 @@
+"""The configuration of a PyraTok tokenizer."""
+
+import math
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+WAN_2_2_VAE: dict[str, Any] = {
+    "base_dim": 160,
+    "decoder_base_dim": 256,
+    "z_dim": 48,
+    "dim_mult": [1, 2, 4, 4],
+    "num_res_blocks": 2,
+    "attn_scales": [],
+    "temperal_downsample": [False, True, True],
+    "dropout": 0.0,
+    "is_residual": True,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "scale_factor_temporal": 4,
+    "scale_factor_spatial": 16,
+}
+"""Shape of the Wan 2.2 VAE as diffusers builds it: 150M parameters in the encoder, 555M in the decoder."""
+
+TINY_VAE: dict[str, Any] = {
+    "base_dim": 8,
+    "z_dim": 8,
+    "dim_mult": [1, 2, 2],
+    "num_res_blocks": 1,
+    "attn_scales": [],
+    "temperal_downsample": [True, True],
+    "dropout": 0.0,
+    "is_residual": True,
+    "in_channels": 48,
+    "out_channels": 48,
+    "patch_size": 4,
+    "scale_factor_temporal": 4,
+    "scale_factor_spatial": 16,
+}
+"""The smallest residual VAE with the strides of Wan 2.2, for tests."""
+
+
+@strict
+class PyraTokConfig(PreTrainedConfig):
+    r"""Everything that defines a [`PyraTokModel`]; the defaults are the full-size model of the paper (arXiv 2601.16210).
+
+    Args:
+        backbone_config (`dict`, *optional*, defaults to the Wan 2.2 VAE):
+            Keyword arguments of diffusers' `AutoencoderKLWan`. It has to downsample time by 4.
+        level_stages (`tuple[int]`, *optional*, defaults to `(1, 2, 3, 4)`):
+            The encoder stage that each level taps, not decreasing. Stage k ends with the k-th downsampling; the last stage ends
+            with the mid block.
+        level_strides (`tuple[tuple[int, int]]`, *optional*, defaults to `((4, 8), (4, 8), (4, 16), (4, 16))`):
+            Frames and pixels (in each direction of space) per token, for each level.
+        codebook_bits (`int`, *optional*, defaults to 16):
+            Bits of a token: the codebook is {-1, +1}^bits, shared by the levels.
+        hidden_size (`int`, *optional*, defaults to 512):
+            Width of the LaPQ blocks and of the shared codebook projection.
+        num_attention_heads (`int`, *optional*, defaults to 8):
+            Heads of the attention to the text.
+        text_hidden_size (`int`, *optional*, defaults to 2048):
+            Width of the text embeddings; 2048 is that of Qwen2.5-VL-3B.
+        text_encoder (`str`, *optional*, defaults to `"Qwen/Qwen2.5-VL-3B-Instruct"`):
+            Hub id or folder of the text encoder, or None.
+        lora_rank (`int`, *optional*, defaults to 16):
+            Rank of the LoRA update on every convolution of the encoder; 0 for none.
+        lora_alpha (`float`, *optional*, defaults to 32.0):
+            The LoRA update is scaled by `lora_alpha / lora_rank`.
+        freeze_backbone (`bool`, *optional*, defaults to `True`):
+            Whether the VAE's own weights stay as they are. With False the whole backbone is trained.
+        level_dropout (`float`, *optional*, defaults to 0.1):
+            Probability, per training sample, that a random proper subset of the levels is decoded instead of all.
+        temperature (`float`, *optional*, defaults to 1.0):
+            tau in p(bit is +1) = sigmoid(2 u / tau).
+        l1_loss_weight, ssim_loss_weight (`float`, *optional*, default to 1.0):
+            Weights inside the reconstruction loss, L1 + (1 - SSIM).
+        commitment_loss_weight, entropy_loss_weight, hierarchical_loss_weight (`float`, *optional*):
+            Weights inside the codebook loss (Eq. 2).
+        entropy_diversity (`float`, *optional*, defaults to 1.0):
+            gamma: weight of the entropy of the mean code against the mean entropy of the codes.
+        reconstruction_loss_weight, codebook_loss_weight (`float`, *optional*, default to 2.5):
+            Weights of the two parts in the total, from the paper.
+
+    Raises:
+        `huggingface_hub.errors.StrictDataclassClassValidationError`: for a combination that cannot work; the message says
+            what would be right. `TypeError` for an unknown keyword.
+    """
+
+    model_type = "pyratok"
+
+    backbone_config: dict[str, Any] | None = None
+    level_stages: list[int] | tuple[int, ...] = (1, 2, 3, 4)
+    level_strides: list[list[int]] | tuple[tuple[int, int], ...] | list[tuple[int, int]] = ((4, 8), (4, 8), (4, 16), (4, 16))
+    codebook_bits: int = 16
+    hidden_size: int = 512
+    num_attention_heads: int = 8
+    text_hidden_size: int = 2048
+    text_encoder: str | None = "Qwen/Qwen2.5-VL-3B-Instruct"
+    lora_rank: int = 16
+    lora_alpha: int | float = 32.0
+    freeze_backbone: bool = True
+    level_dropout: int | float = 0.1
+    temperature: int | float = 1.0
+    l1_loss_weight: int | float = 1.0
+    ssim_loss_weight: int | float = 1.0
+    commitment_loss_weight: int | float = 0.25
+    entropy_loss_weight: int | float = 0.02
+    entropy_diversity: int | float = 1.0
+    hierarchical_loss_weight: int | float = 0.0
+    reconstruction_loss_weight: int | float = 2.5
+    codebook_loss_weight: int | float = 2.5
+
+    def __post_init__(self, **kwargs):
+        backbone = WAN_2_2_VAE if self.backbone_config is None else self.backbone_config
+        # As after a JSON round trip, so that a saved configuration equals the original.
+        self.backbone_config = {k: list(v) if isinstance(v, list | tuple) else v for k, v in backbone.items()}
+        self.level_stages = tuple(self.level_stages)
+        self.level_strides = tuple(tuple(stride) for stride in self.level_strides)
+        _reject_unknown(kwargs)
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def tiny(cls, **overrides) -> "PyraTokConfig":
+        """The smallest configuration that exercises every part: four levels, LoRA, text attention, decoder laterals."""
+        settings: dict[str, Any] = {
+            "backbone_config": dict(TINY_VAE),
+            "level_stages": (1, 1, 2, 3),
+            "level_strides": ((2, 8), (4, 8), (4, 16), (4, 32)),
+            "hidden_size": 16,
+            "num_attention_heads": 2,
+            "text_hidden_size": 12,
+            "text_encoder": None,
+            "lora_rank": 2,
+            "lora_alpha": 4.0,
+        }
+        return cls(**{**settings, **overrides})
+
+    # --- derived sizes -------------------------------------------------------------------------------------------------
+
+    @property
+    def num_levels(self) -> int:
+        return len(self.level_strides)
+
+    @property
+    def patch_size(self) -> int:
+        return self.backbone_config.get("patch_size") or 1
+
+    @property
+    def backbone_stride(self) -> int:
+        """Pixels per latent, in each direction of space."""
+        return self.patch_size * 2 ** (len(self._channel_multipliers) - 1)
+
+    @property
+    def spatial_multiple(self) -> int:
+        """The number that a padded height and width are multiples of."""
+        return math.lcm(self.backbone_stride, *(spatial for _, spatial in self.level_strides))
+
+    @property
+    def stage_strides(self) -> tuple[tuple[int, int], ...]:
+        """(frames, pixels) per position after each encoder stage; the last entry is the latent's."""
+        temporal, spatial, strides = 1, self.patch_size, []
+        for halves_time in self._temporal_downsampling:
+            temporal, spatial = temporal * (2 if halves_time else 1), spatial * 2
+            strides.append((temporal, spatial))
+        return (*strides, strides[-1])
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels after each encoder stage."""
+        base = self.backbone_config.get("base_dim", 96)
+        return tuple(base * multiplier for multiplier in self._channel_multipliers)
+
+    @property
+    def decoder_stage_strides(self) -> tuple[tuple[int, int], ...]:
+        """(frames, pixels) per position after each decoder stage: stage 0 is the mid block, stage k the k-th up block."""
+        encoder_strides = self.stage_strides[:-1]
+        reversed_strides = list(encoder_strides[::-1])
+        halves_time = self._temporal_downsampling[0]
+        first_temporal, first_spatial = encoder_strides[0]
+        finest = (first_temporal // 2 if halves_time else first_temporal, first_spatial // 2)
+        return (*reversed_strides, finest, finest)
+
+    @property
+    def decoder_stage_channels(self) -> tuple[int, ...]:
+        """Channels after each decoder stage, see `decoder_stage_strides`."""
+        base = self.backbone_config.get("decoder_base_dim") or self.backbone_config.get("base_dim", 96)
+        multipliers = list(self._channel_multipliers)[::-1]
+        channels = [base * multiplier for multiplier in [multipliers[0], *multipliers]]
+        if not self.backbone_config.get("is_residual", False):
+            # Wan 2.1 halves the channels in its upsampling convolutions, which all blocks but the last end with.
+            channels = [channels[0], *(width // 2 for width in channels[1:-1]), channels[-1]]
+        return tuple(channels)
+
+    @property
+    def _channel_multipliers(self) -> list[int]:
+        return self.backbone_config.get("dim_mult", [1, 2, 4, 4])
+
+    @property
+    def _temporal_downsampling(self) -> list[bool]:
+        return self.backbone_config.get("temperal_downsample", [False, True, True])
+
+    # --- rules ---------------------------------------------------------------------------------------------------------
+
+    def validate_backbone(self):
+        """The VAE has to be one that the levels can be placed on."""
+        stages, temporal = len(self._channel_multipliers), self._temporal_downsampling
+        if stages < 2:
+            raise ValueError(f"backbone_config['dim_mult'] needs at least two entries, got {self._channel_multipliers}")
+        if len(temporal) != stages - 1:
+            raise ValueError(
+                f"backbone_config['temperal_downsample'] needs one entry per downsampling, {stages - 1} for "
+                f"dim_mult={self._channel_multipliers}, got {temporal}"
+            )
+        if sum(map(bool, temporal)) != 2:
+            raise ValueError(
+                "the backbone has to downsample time by 4: backbone_config['temperal_downsample'] needs exactly two "
+                f"True entries, got {temporal}"
+            )
+        pixels = 3 * self.patch_size**2
+        for key in ("in_channels", "out_channels"):
+            if self.backbone_config.get(key, 3) != pixels:
+                raise ValueError(
+                    f"backbone_config['{key}'] must be 3 * patch_size**2 = {pixels} for patch_size={self.patch_size}, "
+                    f"got {self.backbone_config.get(key, 3)}"
+                )
+
+    def validate_levels(self):
+        """Every level taps a stage that is at least as fine as its grid, and grids fit into each other."""
+        if not self.level_strides:
+            raise ValueError("level_strides needs at least one (frames, pixels) pair, got none")
+        if len(self.level_stages) != len(self.level_strides):
+            raise ValueError(
+                f"level_stages and level_strides need one entry per level, got {len(self.level_stages)} and "
+                f"{len(self.level_strides)}"
+            )
+        if list(self.level_stages) != sorted(self.level_stages):
+            raise ValueError(f"level_stages must not decrease, level 1 is the shallowest; got {self.level_stages}")
+        for level, (stage, stride) in enumerate(zip(self.level_stages, self.level_strides, strict=True), start=1):
+            self._validate_level(level, stage, stride)
+
+    def _validate_level(self, level: int, stage: int, stride: tuple[int, int]) -> None:
+        if not 1 <= stage <= len(self.stage_strides):
+            raise ValueError(
+                f"level {level} taps stage {stage}, but this backbone has the stages 1..{len(self.stage_strides)}"
+            )
+        if len(stride) != 2 or min(stride) < 1:
+            raise ValueError(f"the stride of level {level} must be a pair (frames, pixels) of positive numbers, got {stride}")
+        (temporal, spatial), (stage_temporal, stage_spatial) = stride, self.stage_strides[stage - 1]
+        if temporal not in (1, 2, 4):
+            raise ValueError(f"the temporal stride of level {level} must be 1, 2 or 4, got {temporal}")
+        if spatial % self.backbone_stride and self.backbone_stride % spatial:
+            raise ValueError(
+                f"the spatial stride of level {level} must divide the backbone's stride {self.backbone_stride} or be a "
+                f"multiple of it, got {spatial}"
+            )
+        if temporal % stage_temporal or spatial % stage_spatial:
+            raise ValueError(
+                f"level {level} has stride {stride}, finer than or not a multiple of the stride "
+                f"{(stage_temporal, stage_spatial)} of stage {stage} that it taps; choose a coarser grid or a shallower stage"
+            )
+
+    def validate_widths(self):
+        """Widths, bits and LoRA."""
+        if not 1 <= self.codebook_bits <= 24:
+            raise ValueError(f"codebook_bits must lie in 1..24, got {self.codebook_bits}")
+        for name in ("hidden_size", "num_attention_heads", "text_hidden_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_attention_heads={self.num_attention_heads}, got {self.hidden_size}"
+            )
+        if self.lora_rank < 0:
+            raise ValueError(f"lora_rank must be 0 (no LoRA) or positive, got {self.lora_rank}")
+        if self.lora_rank and not self.freeze_backbone:
+            raise ValueError(
+                f"LoRA adapts a frozen backbone: with freeze_backbone=False set lora_rank=0, got lora_rank={self.lora_rank}"
+            )
+        if self.lora_rank and self.lora_alpha <= 0:
+            raise ValueError(f"lora_alpha must be positive, got {self.lora_alpha}")
+
+    def validate_training(self):
+        """Loss weights and probabilities."""
+        if not 0 <= self.level_dropout <= 1:
+            raise ValueError(f"level_dropout is a probability between 0 and 1, got {self.level_dropout}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        for name in ("l1", "ssim", "commitment", "entropy", "hierarchical", "reconstruction", "codebook"):
+            weight = getattr(self, f"{name}_loss_weight")
+            if not (0 <= weight < math.inf):
+                raise ValueError(f"{name}_loss_weight must be a finite number of at least 0, got {weight}")
+
+
+_INHERITED = {
+    "_name_or_path",
+    "_commit_hash",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "_experts_implementation",
+    "_experts_implementation_internal",
+    "attn_implementation",
+    "auto_map",
+    "architectures",
+    "chunk_size_feed_forward",
+    "dtype",
+    "experts_implementation",
+    "gradient_checkpointing",
+    "id2label",
+    "is_encoder_decoder",
+    "label2id",
+    "model_type",
+    "name_or_path",
+    "num_labels",
+    "per_layer_config",
+    "output_attentions",
+    "output_hidden_states",
+    "problem_type",
+    "return_dict",
+    "tie_last_hidden_states",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+    "use_return_dict",
+}
+"""Keywords that transformers itself passes on, in old and new files."""
+
+
+def _reject_unknown(keywords: dict[str, Any]) -> None:
+    """transformers keeps unknown keywords as attributes, so a misspelt option would be silently without effect."""
+    unknown = sorted(set(keywords) - _INHERITED)
+    if unknown:
+        raise TypeError(f"PyraTokConfig has no option {', '.join(unknown)}; see its documentation for the names it knows")

@@ -1,0 +1,25 @@
+"""Makes diffusers able to load and save PyraTok's classes as components of a pipeline, and its pipelines by name."""
+
+import diffusers
+from diffusers.pipelines import pipeline_loading_utils
+
+from .reconstruction_pipeline import PyraTokReconstructionPipeline
+
+LIBRARY = "pyratok"
+COMPONENTS = ("PyraTokModel", "PyraTokVideoProcessor")
+"""Classes that stand in model_index.json as ["pyratok", name]; each has to be importable from `pyratok`."""
+
+PIPELINES = (PyraTokReconstructionPipeline,)
+
+
+def register_with_diffusers() -> None:
+    """Add the component classes to diffusers' tables and the pipelines to its names; doing it twice changes nothing.
+
+    diffusers offers no function for it. Other modules of it hold references to the tables, so they are changed in
+    place; a pipeline class is looked up as an attribute of `diffusers` when model_index.json names it.
+    """
+    methods = {name: ["save_pretrained", "from_pretrained"] for name in COMPONENTS}
+    pipeline_loading_utils.LOADABLE_CLASSES[LIBRARY] = methods
+    pipeline_loading_utils.ALL_IMPORTABLE_CLASSES.update(methods)
+    for pipeline in PIPELINES:
+        setattr(diffusers, pipeline.__name__, pipeline)

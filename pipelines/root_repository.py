@@ -1,0 +1,80 @@
+"""The layout of a PyraTok repository: the tokenizer at its root, for `AutoModel`, other components in folders beside.
+
+So one repository serves transformers and diffusers, and nothing is stored twice.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from huggingface_hub import snapshot_download
+from transformers.utils import IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
+
+from .bundled_model import BUNDLED_ID, resolve_model
+
+ROOT_COMPONENTS = ("vq_model", "video_processor")
+"""Components that lie at the root. The processor's file is given its older name, preprocessor_config.json, there:
+transformers reads both, and diffusers downloads only that one from the root of a Hub repository."""
+
+REPOSITORY_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
+"""Files of a Hub repository that pipelines need: configurations, weights, vocabularies. No pickles, no code."""
+
+
+class RootRepository:
+    """For a pipeline class to inherit from, before `DiffusionPipeline`."""
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        variant: str | None = None,
+        max_shard_size: int | str | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save the pipeline: tokenizer and processor at the root of the folder, other components in folders beside.
+
+        Args:
+            save_directory: created if it does not exist.
+            variant, max_shard_size: of weight files, as in `PreTrainedModel.save_pretrained`.
+            push_to_hub: whether to upload the folder as well.
+            kwargs: for the upload. `safe_serialization` is taken and has no effect: weights are always safetensors.
+        """
+        kwargs.pop("safe_serialization", None)
+        sizes = {"variant": variant, "max_shard_size": max_shard_size}
+        folder = Path(save_directory)
+        for name, component in self.components.items():
+            if component is None:
+                continue
+            options = {k: v for k, v in sizes.items() if v is not None} if hasattr(component, "state_dict") else {}
+            component.save_pretrained(folder if name in ROOT_COMPONENTS else folder / name, **options)
+        if (folder / VIDEO_PROCESSOR_NAME).is_file():
+            os.replace(folder / VIDEO_PROCESSOR_NAME, folder / IMAGE_PROCESSOR_NAME)
+        self._save_index(folder)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
+
+    def _save_index(self, folder: Path) -> None:
+        """Write model_index.json without what the pipeline was loaded from, which may be a path of this machine."""
+        index = json.loads(self.to_json_string())
+        index.pop("_name_or_path", None)
+        (folder / self.config_name).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """Load a pipeline: from the bundled model (`pyratok`), a folder or a Hub id; see `DiffusionPipeline`.
+
+        The folder may be the repository of a larger pipeline: this one takes the components that it needs.
+        """
+        name = os.fspath(pretrained_model_name_or_path)
+        source = resolve_model(BUNDLED_ID) if name == BUNDLED_ID else name
+        pipeline = super().from_pretrained(source, **kwargs)
+        pipeline.register_to_config(_name_or_path=name)
+        return pipeline
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
+        """Download a Hub repository, all of it: other pipelines' components cost a download, but none is loaded."""
+        names = ("cache_dir", "force_download", "local_files_only", "token", "revision")
+        options = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+        return snapshot_download(pretrained_model_name, allow_patterns=list(REPOSITORY_FILES), **options)

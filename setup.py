@@ -1,0 +1,84 @@
+"""Installs the repository root as the package `pyratok`.
+
+The ranges here say what the code works with; `constraints.txt` pins what development and CI use. Install with
+`pip install -c constraints.txt .`: without the pins an unpinned torch pulls several gigabytes of CUDA libraries.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+
+SUBPACKAGES = ["commands", "configuration", "hub_cards", "modeling_pyratok", "pipelines", "training"]
+
+INSTALL_REQUIRES = [
+    "av>=14.0",
+    "diffusers>=0.42,<0.43",
+    "huggingface_hub>=2.4,<3",
+    "numpy>=2.0",
+    "peft>=0.21,<0.22",
+    "pillow>=11.0",
+    "rich>=13.0",
+    "safetensors>=0.5",
+    "torch>=2.6",
+    "torchmetrics>=1.6",
+    "transformers>=5.23,<6",
+    "typer>=0.15",
+]
+
+TRAIN_REQUIRES = [
+    "accelerate>=1.15",
+    "datasets>=5.2",
+    "fsspec>=2024.9",
+    "matplotlib>=3.9",
+    "pyyaml>=6.0",
+    "tensorboard>=2.18",
+    "torchdata>=0.11,<0.12",
+    "tqdm>=4.66",
+]
+
+EXTRAS = {
+    "train": TRAIN_REQUIRES,
+    "test": [
+        *TRAIN_REQUIRES,
+        "hypothesis>=6.100",
+        "parameterized>=0.9",  # imported by transformers' common tests
+        "pytest>=8.0",
+        "ruff>=0.9",
+        "setuptools>=77",  # builds the metadata of the sources that transformers' common tests come in
+    ],
+    "benchmark": ["vector-quantize-pytorch>=1.20"],
+}
+
+
+def version() -> str:
+    """The version, which stands in `__init__.py` alone."""
+    return re.search(r'^__version__ = "([^"]+)"$', (ROOT / "__init__.py").read_text("utf-8"), re.MULTILINE).group(1)
+
+
+setup(
+    name="pyratok",
+    version=version(),
+    description="Video to discrete tokens at four depths of a causal video VAE, and back",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    author="The PyraTok authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS,
+    package_dir={"pyratok": "."},
+    packages=["pyratok", *(f"pyratok.{name}" for name in SUBPACKAGES)],
+    package_data={"pyratok.hub_cards": ["pyratok/*"], "pyratok.training": ["recipes/*"]},
+    entry_points={"console_scripts": ["pyratok=pyratok.commands.app:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Multimedia :: Video",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

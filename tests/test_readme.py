@@ -1,0 +1,63 @@
+"""README's examples run as they stand: every ```bash and ```python block, offline, in a folder that holds `clip.mp4`.
+
+Blocks marked ```console show commands that make environments or clone, and are not run.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyratok
+
+README = Path(pyratok.__file__).resolve().parent / "README.md"
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    """The code of all blocks in this language, in order."""
+    return [code for found, code in BLOCK.findall(README.read_text("utf-8")) if found == language]
+
+
+def run(command: list[str], folder: Path) -> str:
+    """Run a command there and return what it printed; the tests' own cache takes what it installs."""
+    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": os.pathsep.join(paths)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, clips) -> Path:
+    """A folder with `clip.mp4`, after README's bash blocks have run in it: they install the model for the others."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copy(clips["city"], folder / "clip.mp4")
+    for code in blocks("bash"):
+        run(["bash", "-euo", "pipefail", "-c", code], folder)
+    return folder
+
+
+def test_there_are_the_five_examples():
+    assert len(blocks("bash")) == 1
+    assert len(blocks("python")) == 4
+
+
+def test_bash_examples_leave_their_results(folder):
+    for name in ("result", "clip.safetensors", "again.mp4", "preview.mp4"):
+        assert (folder / name).exists(), name
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=["encode_and_decode", "stream", "token_file", "from_backbone"])
+def test_python_examples_run(code, folder):
+    run([sys.executable, "-c", code], folder)
+
+
+def test_links_to_files_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README.read_text("utf-8")):
+        assert (README.parent / target).exists(), target

@@ -1,0 +1,228 @@
+"""The trainer: it learns, it stops for good reasons, and it goes on as if it had never stopped."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from pyratok.modeling_pyratok.modeling_pyratok import PyraTokModel
+from pyratok.training import stage_one
+from pyratok.training.checkpoints import CheckpointError
+from pyratok.training.settings import SettingsError, StageOneSettings
+from pyratok.training.stage_one import TrainingError, learning_rate_at, main, train
+
+TINY_MODEL = {
+    "backbone_config": {
+        "base_dim": 8,
+        "z_dim": 8,
+        "dim_mult": [1, 2, 2],
+        "num_res_blocks": 1,
+        "attn_scales": [],
+        "temperal_downsample": [True, True],
+        "is_residual": True,
+        "in_channels": 48,
+        "out_channels": 48,
+        "patch_size": 4,
+        "scale_factor_temporal": 4,
+        "scale_factor_spatial": 16,
+    },
+    "level_stages": [1, 3],
+    "level_strides": [[4, 8], [4, 16]],
+    "codebook_bits": 6,
+    "hidden_size": 8,
+    "num_attention_heads": 2,
+    "text_hidden_size": 4,
+    "text_encoder": None,
+    "lora_rank": 0,
+    "freeze_backbone": False,
+    "level_dropout": 0.5,
+}
+
+TIMINGS = ("samples_per_second", "data_share")
+
+
+def settings_for(data_folder: Path, output: Path, **changes) -> StageOneSettings:
+    values = {
+        "output_folder": str(output),
+        "video_folder": str(data_folder / "video"),
+        "image_folder": str(data_folder / "images"),
+        "image_share": 0.3,
+        "model_config": TINY_MODEL,
+        "num_frames": 5,
+        "height": 32,
+        "width": 32,
+        "batch_size": 2,
+        "max_steps": 4,
+        "warmup_steps": 2,
+        "log_every": 1,
+        "validate_every": 3,
+        "validation_clips": 2,
+        "sheet_clips": 2,
+    }
+    return StageOneSettings(**{**values, **changes})
+
+
+def rows_of(output: Path) -> list[dict]:
+    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name not in TIMINGS} for row in rows]
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
+    """Run `act` right before the step after `step`."""
+    original = stage_one.training_step
+
+    def training_step(state):
+        if state.step == step:
+            act()
+        original(state)
+
+    monkeypatch.setattr(stage_one, "training_step", training_step)
+
+
+@pytest.fixture(scope="module")
+def whole_run(data_folder, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("whole")
+    torch.set_num_threads(1)
+    train(settings_for(data_folder, output))
+    return output
+
+
+def test_what_a_run_leaves(whole_run):
+    rows = rows_of(whole_run)
+    assert [(row["step"], row["kind"]) for row in rows if row["kind"] == "validation"] == [
+        (3, "validation"),
+        (4, "validation"),
+    ]
+    training = [row for row in rows if row["kind"] == "train"]
+    assert [row["step"] for row in training] == [1, 2, 3, 4]
+    for name in ("loss", "gradient_norm", "learning_rate", "code_use_1", "bit_balance_2", "code_entropy_2"):
+        assert all(name in row for row in training), name
+    assert training[-1]["unreadable_files"] <= 1
+    for picture in ("curves.png", "samples/step_00000003.png", "samples/step_00000004.png"):
+        with Image.open(whole_run / picture) as image:
+            image.verify()
+    assert [path.name for path in (whole_run / "checkpoints").iterdir()] == ["step_00000004"]
+    suffixes = {path.suffix for path in whole_run.rglob("*") if path.is_file()}
+    assert suffixes <= {".safetensors", ".json", ".jsonl", ".png"}  # nothing pickled
+
+
+def test_the_saved_model_has_the_averaged_weights(whole_run):
+    model = PyraTokModel.from_pretrained(whole_run / "model")
+    average = load_file(whole_run / "checkpoints" / "step_00000004" / "average.safetensors")
+    current = load_file(whole_run / "checkpoints" / "step_00000004" / "model.safetensors")
+    weights = dict(model.named_parameters())
+    assert set(average) == {name for name, weight in weights.items() if weight.requires_grad}
+    assert all(torch.equal(weights[name], value) for name, value in average.items())
+    assert any(not torch.equal(current[name], value) for name, value in average.items())
+
+
+@pytest.mark.parametrize("changes", [{}, {"channels_last": True, "autocast_bf16": True}], ids=["plain", "bf16"])
+def test_a_crashed_run_goes_on_exactly(data_folder, tmp_path, monkeypatch, whole_run, changes):
+    reference = whole_run
+    if changes:
+        reference = tmp_path / "reference"
+        train(settings_for(data_folder, reference, **changes))
+    settings = settings_for(data_folder, tmp_path / "run", checkpoint_minutes=1e-9, **changes)
+
+    def crash():
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2, crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(settings)
+    newest = tmp_path / "run" / "checkpoints" / "step_00000002"
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:  # written after the checkpoint, then cut off
+        file.write('{"step": 3, "kind": "train", "loss": 0}\n{"step": 4, "ki')
+    (tmp_path / "run" / "checkpoints" / ".writing-0").mkdir()
+    assert newest.is_dir()
+    state = train(settings)
+    assert state.step == 4 and state.clips_consumed == 8
+    assert rows_of(tmp_path / "run") == rows_of(reference)
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["step_00000003", "step_00000004"]  # the last two, and no leftovers
+    for name in ("model.safetensors", "average.safetensors", "optimizer.safetensors", "random_0.safetensors"):
+        ours, theirs = (
+            load_file(run / "checkpoints" / "step_00000004" / name) for run in (tmp_path / "run", reference)
+        )
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(data_folder, tmp_path, monkeypatch, whole_run, number):
+    settings = settings_for(data_folder, tmp_path / "run")
+    handler = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1, lambda: os.kill(os.getpid(), number))
+        state = train(settings)
+    assert state.step == 2 and signal.getsignal(number) == handler
+    assert (tmp_path / "run" / "checkpoints" / "step_00000002").is_dir()
+    train(settings)
+    assert rows_of(tmp_path / "run") == rows_of(whole_run)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data_folder, tmp_path, monkeypatch):
+    original = stage_one.new_state
+
+    def new_state(settings):
+        state = original(settings)
+        next(weight for weight in state.model.parameters() if weight.dim() == 5).data.fill_(float("nan"))
+        return state
+
+    monkeypatch.setattr(stage_one, "new_state", new_state)
+    with pytest.raises(TrainingError, match=r"step 1 is not finite \(loss nan.*Lower learning_rate"):
+        train(settings_for(data_folder, tmp_path))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_another_run_in_the_folder_is_refused(data_folder, whole_run):
+    with pytest.raises(SettingsError, match="resume=true"):
+        train(settings_for(data_folder, whole_run, resume=False))
+    other = {**TINY_MODEL, "codebook_bits": 5}
+    with pytest.raises(SettingsError, match="model_config differs"):
+        train(settings_for(data_folder, whole_run, model_config=other))
+
+
+def test_a_damaged_checkpoint_is_named(data_folder, tmp_path):
+    train(settings_for(data_folder, tmp_path, max_steps=2))
+    weights = tmp_path / "checkpoints" / "step_00000002" / "average.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="step_00000002 does not fit this model or is damaged"):
+        train(settings_for(data_folder, tmp_path, max_steps=4))
+
+
+def test_starting_from_a_model_folder(data_folder, tmp_path, whole_run):
+    changes = {"model_config": None, "model_folder": str(whole_run / "model"), "max_steps": 2, "average_decay": 0.0}
+    state = train(settings_for(data_folder, tmp_path, **changes))
+    saved = dict(PyraTokModel.from_pretrained(tmp_path / "model").named_parameters())
+    assert all(torch.equal(saved[name], weight) for name, weight in state.model.named_parameters())
+
+
+def test_the_reconstruction_improves(data_folder, tmp_path):
+    changes = {"max_steps": 16, "log_every": 4, "validation_split": None, "image_folder": None, "learning_rate": 1e-2}
+    train(settings_for(data_folder, tmp_path, **changes))
+    rows = rows_of(tmp_path)
+    assert [row["kind"] for row in rows] == ["train"] * 4
+    assert rows[-1]["l1"] < 0.9 * rows[0]["l1"]
+
+
+def test_the_learning_rate(data_folder, tmp_path):
+    settings = settings_for(
+        data_folder, tmp_path, max_steps=110, warmup_steps=10, learning_rate=1.0, final_learning_rate_share=0.1
+    )
+    rates = [learning_rate_at(step, settings) for step in range(111)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
+    assert rates[60] == pytest.approx(0.55) and rates[110] == pytest.approx(0.1)
+    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
+    assert main(["tiny", f"video_folder={tmp_path / 'nowhere'}", f"output_folder={tmp_path / 'run'}"]) == 2
+    assert "error: cannot list the videos of split 'train'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,165 @@
+"""Checkpoints of a training run: whole folders or none, safetensors and JSON only, random generators included."""
+
+import json
+import os
+import random
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import nn
+
+from ..modeling_pyratok.errors import PyraTokError
+from .weight_average import WeightAverage
+
+FORMAT = 1
+TEMPORARY = ".writing-"
+
+
+class CheckpointError(PyraTokError):
+    """A checkpoint that is damaged or belongs to another run."""
+
+
+def write_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder beside `target`, then put it in the target's place; on failure nothing changes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    temporary.mkdir()
+    try:
+        write(temporary)
+        for path in temporary.rglob("*"):
+            _flush_to_disk(path)
+        if target.exists():  # a folder that is not empty cannot be renamed over
+            old = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+            target.rename(old)
+            temporary.rename(target)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The complete checkpoints in a folder, oldest first."""
+    return sorted(folder.glob("step_*")) if folder.is_dir() else []
+
+
+def remove_leftovers(folder: Path, kept: int) -> None:
+    """Delete all but the newest `kept` checkpoints, and what a killed run left half written."""
+    for path in checkpoint_folders(folder)[:-kept]:
+        shutil.rmtree(path)
+    for path in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    progress: dict[str, Any],
+) -> None:
+    """Write the whole state into `folder`; `progress` is what JSON can hold (step, clips consumed, settings)."""
+    save_model(model, str(folder / "model.safetensors"))
+    save_file(_contiguous(average.values), folder / "average.safetensors")
+    save_file(_contiguous(_optimizer_tensors(model, optimizer)), folder / "optimizer.safetensors")
+    (folder / "state.json").write_text(json.dumps({"format": FORMAT, **progress}, indent=1))
+
+
+def load_progress(folder: Path) -> dict[str, Any]:
+    """What `save_checkpoint` was given as `progress`. Raises CheckpointError."""
+    try:
+        progress = json.loads((folder / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"checkpoint {folder} cannot be read ({error}); delete it to go on from the one before"
+        ) from error
+    if progress.get("format") != FORMAT:
+        raise CheckpointError(f"checkpoint {folder} has format {progress.get('format')}, this version reads {FORMAT}")
+    return progress
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage) -> None:
+    """Put the state of `folder` into the given objects, in place. Raises CheckpointError."""
+    try:
+        load_model(model, str(folder / "model.safetensors"))
+        averages = load_file(folder / "average.safetensors")
+        moments = load_file(folder / "optimizer.safetensors")
+        with torch.no_grad():
+            for name, value in average.values.items():
+                value.copy_(averages[name])
+        _restore_optimizer(model, optimizer, moments)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"checkpoint {folder} does not fit this model or is damaged: {error}") from error
+
+
+def save_random_state(path: Path) -> None:
+    """Write the state of the generators of python, numpy and torch (CPU, and this process's CUDA device)."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    tensors = {
+        "python": torch.tensor(words, dtype=torch.int64),
+        "numpy": torch.from_numpy(keys.astype(np.int64)),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    plain = {"python": [version, gauss], "numpy": [kind, int(position), int(has_gauss), float(cached)]}
+    save_file(tensors, path, metadata={"plain": json.dumps(plain)})
+
+
+def load_random_state(path: Path) -> None:
+    """Set the generators to what `save_random_state` wrote. Raises CheckpointError."""
+    try:
+        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            plain = json.loads(file.metadata()["plain"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"the random state {path} cannot be read: {error}") from error
+    version, gauss = plain["python"]
+    random.setstate((version, tuple(tensors["python"].tolist()), gauss))
+    kind, *rest = plain["numpy"]
+    np.random.set_state((kind, tensors["numpy"].numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(tensors["torch"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """AdamW's state by `<parameter name>/<key>`. Names survive a new order of the parameters, numbers do not."""
+    names = {weight: name for name, weight in model.named_parameters()}
+    return {
+        f"{names[weight]}/{key}": value for weight, state in optimizer.state.items() for key, value in state.items()
+    }
+
+
+def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    weights = dict(model.named_parameters())
+    optimizer.state.clear()
+    for label, value in tensors.items():
+        name, _, key = label.rpartition("/")
+        weight = weights[name]
+        if value.shape == weight.shape:
+            # The weight's own memory layout: another one takes another code path and rounds otherwise.
+            value = torch.empty_like(weight, requires_grad=False).copy_(value)
+        optimizer.state[weight][key] = value
+
+
+def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Contents reach the disk before the name does: a crash must not leave a complete-looking empty file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""Validation: how well fixed clips come back, always the same ones."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .code_statistics import CodeStatistics
+from .media_files import DataError, DecodedFiles
+from .video_clips import ClipShape, centre_video_clip, pixel_values
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """`metrics`: means over the clips; `reconstructions`: uint8 (N, T, H, W, 3), of the clips asked for."""
+
+    metrics: dict[str, float]
+    reconstructions: torch.Tensor
+
+
+def validation_clips(files: DecodedFiles, count: int, shape: ClipShape) -> torch.Tensor:
+    """The centre clips of `count` files spread evenly over the list: uint8 (N, T, H, W, 3), N <= count.
+
+    An unreadable file is left out rather than replaced, so that no clip counts twice. Raises DataError
+    if none is left.
+    """
+    indices = sorted({round(i * (len(files) - 1) / max(count - 1, 1)) for i in range(min(count, len(files)))})
+    clips = []
+    for index in indices:
+        file, frames = files.frames(index)
+        if file == files.files[index]:
+            clips.append(centre_video_clip(frames, shape))
+    if not clips:
+        raise DataError(f"none of the {len(indices)} validation files can be read")
+    return torch.stack(clips)
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, clips: torch.Tensor, codebook_bits: int, batch_size: int, shown: int
+) -> ValidationResult:
+    """Reconstruct clips, uint8 (N, T, H, W, 3), with the model in evaluation mode; it is put back as it was.
+
+    `psnr` is the mean over clips of the PSNR from the whole clip's MSE, pixels in [0, 1], not rounded to 8 bits;
+    `psnr_frames` the mean over all frames of their own PSNR. The model's losses and code statistics come with it.
+    `shown`: how many reconstructions are kept.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    statistics = CodeStatistics(codebook_bits)
+    squared_errors, pictures, sums = [], [], {}
+    for batch in clips.split(batch_size):
+        values = pixel_values(batch, device)  # (B, T, 3, H, W)
+        output = model(pixel_values_videos=values, target_values=values)  # a target, for the losses
+        video = output.video_values.float().clamp(-1, 1)
+        squared_errors.append(((video - values) / 2).square().mean(dim=(2, 3, 4)))  # (B, T)
+        statistics.add(output.video_codes)
+        for name, value in {"loss": output.loss, **output.losses}.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+        if sum(map(len, pictures)) < shown:
+            pictures.append(((video + 1) * 127.5).round().to(torch.uint8).permute(0, 1, 3, 4, 2).cpu())
+    model.train(was_training)
+    errors = torch.cat(squared_errors).double().clamp_min(1e-12)  # (N, T)
+    metrics = {
+        "psnr": float((-10 * errors.mean(dim=1).log10()).mean()),
+        "psnr_frames": float((-10 * errors.log10()).mean()),
+        **{name: value / len(clips) for name, value in sums.items()},
+        **statistics.summary(),
+    }
+    return ValidationResult(metrics, torch.cat(pictures)[:shown])
