@@ -1,8 +1,10 @@
 """The configuration of a PyraTok tokenizer."""
 
+import inspect
 import math
 from typing import Any
 
+from diffusers import AutoencoderKLWan
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
@@ -40,6 +42,11 @@ TINY_VAE: dict[str, Any] = {
     "scale_factor_spatial": 16,
 }
 """The smallest residual VAE with the strides of Wan 2.2, for tests."""
+
+MAX_LEVELS = 16
+"""More would not fit a token file."""
+
+_BACKBONE_OPTIONS = frozenset(inspect.signature(AutoencoderKLWan.__init__).parameters) - {"self"}
 
 
 @strict
@@ -92,7 +99,12 @@ class PyraTokConfig(PreTrainedConfig):
 
     backbone_config: dict[str, Any] | None = None
     level_stages: list[int] | tuple[int, ...] = (1, 2, 3, 4)
-    level_strides: list[list[int]] | tuple[tuple[int, int], ...] | list[tuple[int, int]] = ((4, 8), (4, 8), (4, 16), (4, 16))
+    level_strides: list[list[int]] | tuple[tuple[int, int], ...] | list[tuple[int, int]] = (
+        (4, 8),
+        (4, 8),
+        (4, 16),
+        (4, 16),
+    )
     codebook_bits: int = 16
     hidden_size: int = 512
     num_attention_heads: int = 8
@@ -205,9 +217,14 @@ class PyraTokConfig(PreTrainedConfig):
 
     def validate_backbone(self):
         """The VAE has to be one that the levels can be placed on."""
+        unknown = sorted(set(self.backbone_config) - _BACKBONE_OPTIONS)
+        if unknown:
+            raise ValueError(f"backbone_config holds {', '.join(unknown)}, which AutoencoderKLWan does not know")
         stages, temporal = len(self._channel_multipliers), self._temporal_downsampling
         if stages < 2:
-            raise ValueError(f"backbone_config['dim_mult'] needs at least two entries, got {self._channel_multipliers}")
+            raise ValueError(
+                f"backbone_config['dim_mult'] needs at least two entries, got {self._channel_multipliers}"
+            )
         if len(temporal) != stages - 1:
             raise ValueError(
                 f"backbone_config['temperal_downsample'] needs one entry per downsampling, {stages - 1} for "
@@ -228,8 +245,11 @@ class PyraTokConfig(PreTrainedConfig):
 
     def validate_levels(self):
         """Every level taps a stage that is at least as fine as its grid, and grids fit into each other."""
-        if not self.level_strides:
-            raise ValueError("level_strides needs at least one (frames, pixels) pair, got none")
+        if not 1 <= len(self.level_strides) <= MAX_LEVELS:
+            raise ValueError(
+                f"level_strides needs at least one (frames, pixels) pair and at most {MAX_LEVELS}, "
+                f"got {len(self.level_strides)}"
+            )
         if len(self.level_stages) != len(self.level_strides):
             raise ValueError(
                 f"level_stages and level_strides need one entry per level, got {len(self.level_stages)} and "
@@ -246,7 +266,9 @@ class PyraTokConfig(PreTrainedConfig):
                 f"level {level} taps stage {stage}, but this backbone has the stages 1..{len(self.stage_strides)}"
             )
         if len(stride) != 2 or min(stride) < 1:
-            raise ValueError(f"the stride of level {level} must be a pair (frames, pixels) of positive numbers, got {stride}")
+            raise ValueError(
+                f"the stride of level {level} must be a pair (frames, pixels) of positive numbers, got {stride}"
+            )
         (temporal, spatial), (stage_temporal, stage_spatial) = stride, self.stage_strides[stage - 1]
         if temporal not in (1, 2, 4):
             raise ValueError(f"the temporal stride of level {level} must be 1, 2 or 4, got {temporal}")
@@ -332,4 +354,6 @@ def _reject_unknown(keywords: dict[str, Any]) -> None:
     """transformers keeps unknown keywords as attributes, so a misspelt option would be silently without effect."""
     unknown = sorted(set(keywords) - _INHERITED)
     if unknown:
-        raise TypeError(f"PyraTokConfig has no option {', '.join(unknown)}; see its documentation for the names it knows")
+        raise TypeError(
+            f"PyraTokConfig has no option {', '.join(unknown)}; see its documentation for the names it knows"
+        )

@@ -15,13 +15,17 @@ from .media_opening import error_reason, open_container, open_source, source_nam
 ENCODER_RATES = {"libopus": (48000,), "libmp3lame": (48000, 44100, 32000), "aac": (48000, 44100, 32000)}
 """Sampling rates that an encoder is given, in Hz; another rate is converted to the first."""
 
+BITS_PER_CHANNEL = 96_000
+"""Bits per second and channel of sound that is encoded again: not told from the original by most ears."""
+
 
 class AudioCopier:
     """Moves the sound of `source` into an output container, bit by bit, as the pictures are written.
 
     `copied_codecs`: codec names that the container takes as they are; None for any. Other codecs are decoded and
     encoded again with `encoder`, in stereo at most. `keeps_priming`: the container takes the encoder's run-up
-    before time 0. `report` says what happens: "copied", "re-encoded", or "none" for a source without sound.
+    before time 0. `report` says what happens: "copied", "re-encoded", "none" for a source without sound, "left out" for
+    sound that no decoder here reads.
 
     Raises VideoReadError as a `VideoReader` does if `source` cannot be opened.
     """
@@ -41,7 +45,7 @@ class AudioCopier:
         self._pending: av.Packet | None = None
         self._stream = next(iter(self._container.streams.audio), None)
         if self._stream is None or self._stream.codec_context is None:
-            self.report = "none"
+            self.report = "none" if self._stream is None else "left out"
             return
         codec = self._stream.codec_context.codec.canonical_name
         self.report = "copied" if copied_codecs is None or codec in copied_codecs else "re-encoded"
@@ -50,16 +54,20 @@ class AudioCopier:
 
     def attach(self, output: av.container.OutputContainer) -> None:
         """Add the sound's stream to `output`; before anything is written to it."""
-        if self.report == "none":
+        if self.report not in ("copied", "re-encoded"):
             return
         self._output = output
         if self.report == "copied":
-            self._out = output.add_stream_from_template(self._stream)
-            return
+            try:
+                self._out = output.add_stream_from_template(self._stream)
+                return
+            except ValueError:  # a container that takes nearly any codec does not take this one
+                self.report = "re-encoded"
         rates = ENCODER_RATES[self._encoder_name]
         rate = self._stream.rate if self._stream.rate in rates else rates[0]
         layout = "mono" if self._stream.channels == 1 else "stereo"
         self._out = output.add_stream(self._encoder_name, rate=rate, layout=layout)
+        self._out.codec_context.bit_rate = BITS_PER_CHANNEL * (1 if layout == "mono" else 2)
         self._out.codec_context.open()
         context = self._out.codec_context
         self._resampler = av.AudioResampler(context.format, layout, rate, context.frame_size or None)

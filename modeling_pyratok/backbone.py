@@ -39,9 +39,7 @@ from .causal_layers import (
 def patchify(video: torch.Tensor, patch_size: int) -> torch.Tensor:
     """(B, T, C, H, W) -> (B, C * p * p, T, H / p, W / p), channels last, in diffusers' channel order (c, column, row)."""
     batch, frames, channels, height, width = video.shape
-    video = video.reshape(
-        batch, frames, channels, height // patch_size, patch_size, width // patch_size, patch_size
-    )
+    video = video.reshape(batch, frames, channels, height // patch_size, patch_size, width // patch_size, patch_size)
     video = video.permute(0, 1, 3, 5, 2, 6, 4)  # (B, T, H / p, W / p, C, column, row)
     video = video.reshape(batch, frames, height // patch_size, width // patch_size, -1)
     return video.permute(0, 4, 1, 2, 3)
@@ -54,9 +52,7 @@ def unpatchify(patches: torch.Tensor, patch_size: int) -> torch.Tensor:
         batch, frames, height, width, channels // patch_size**2, patch_size, patch_size
     )
     patches = patches.permute(0, 1, 4, 2, 6, 3, 5)  # (B, T, C, H / p, row, W / p, column)
-    return patches.reshape(
-        batch, frames, channels // patch_size**2, height * patch_size, width * patch_size
-    )
+    return patches.reshape(batch, frames, channels // patch_size**2, height * patch_size, width * patch_size)
 
 
 def _checkpointed(owner: nn.Module, function: Callable, *args):
@@ -66,7 +62,9 @@ def _checkpointed(owner: nn.Module, function: Callable, *args):
     return function(*args)
 
 
-def _run_layers(owner: nn.Module, layers: list[nn.Module], x: torch.Tensor, past: Memory) -> tuple[torch.Tensor, Memory]:
+def _run_layers(
+    owner: nn.Module, layers: list[nn.Module], x: torch.Tensor, past: Memory
+) -> tuple[torch.Tensor, Memory]:
     """Run a flat list of residual, attention and resampling layers."""
     past = past or (None,) * len(layers)
     memory = []
@@ -140,9 +138,7 @@ def encode_features(
     return tuple(features), (past_in, tuple(memories))
 
 
-def encode_posterior(
-    vae: AutoencoderKLWan, features: torch.Tensor, memory: Memory
-) -> tuple[torch.Tensor, Memory]:
+def encode_posterior(vae: AutoencoderKLWan, features: torch.Tensor, memory: Memory) -> tuple[torch.Tensor, Memory]:
     """The VAE's own posterior (B, 2 * z_dim, T, H, W), mean and log variance, from the features of its last stage."""
     hidden, memory = causal_conv(vae.encoder.conv_out, norm_and_silu(vae.encoder.norm_out, features), memory)
     return convolve(vae.quant_conv, hidden), memory

@@ -26,7 +26,9 @@ def backbone_settings(vae: AutoencoderKLWan) -> dict[str, Any]:
 
 def copy_backbone_weights(source: AutoencoderKLWan, target: nn.Module) -> None:
     """Copy every tensor of `source` into `target`, the same VAE with LoRA around some of its layers."""
-    parameters = {name.replace(".base_layer.", "."): tensor for name, tensor in target.state_dict(keep_vars=True).items()}
+    parameters = {
+        name.replace(".base_layer.", "."): tensor for name, tensor in target.state_dict(keep_vars=True).items()
+    }
     with torch.no_grad():
         for name, tensor in source.state_dict().items():
             parameters[name].copy_(tensor)

@@ -28,7 +28,7 @@ Memory = Any
 
 
 def convolve(conv: nn.Module, window: torch.Tensor) -> torch.Tensor:
-    """Convolve a (B, C, T, H, W) window that already holds its past; pads space (not time) inside the kernel, without a copy."""
+    """Convolve a (B, C, T, H, W) window that holds its past; pads space, not time, inside the kernel without a copy."""
     layer: WanCausalConv3d = plain_layer(conv)
     pad_width, _, pad_height = layer._padding[:3]
     return F.conv3d(

@@ -52,10 +52,14 @@ def chunks_of_stream(frames: Iterable[torch.Tensor], chunk_frames: int | None) -
     for piece in frames:
         piece = piece.unsqueeze(0) if piece.dim() == 3 else piece
         if piece.dim() != 4 or piece.shape[1] != 3:
-            raise ValueError(f"a stream holds tensors (3, H, W) or (n, 3, H, W), got one of shape {tuple(piece.shape)}")
+            raise ValueError(
+                f"a stream holds tensors (3, H, W) or (n, 3, H, W), got one of shape {tuple(piece.shape)}"
+            )
         shape = shape or piece.shape[1:]
         if piece.shape[1:] != shape:
-            raise ValueError(f"all frames of a stream must have one size, got {tuple(piece.shape[1:])} after {tuple(shape)}")
+            raise ValueError(
+                f"all frames of a stream must have one size, got {tuple(piece.shape[1:])} after {tuple(shape)}"
+            )
         held.append(piece)
         count += piece.shape[0]
         while wanted is not None and count >= wanted:

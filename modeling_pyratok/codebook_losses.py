@@ -53,7 +53,8 @@ def entropy_of_mean_code(logits: torch.Tensor, temperature: float) -> torch.Tens
 
         joint, count = all_reduce(joint), all_reduce(count)
     joint = joint / count
-    return torch.special.entr(joint).sum()
+    # log(0) would turn the gradient of codes that nothing comes near into NaN.
+    return -(joint * joint.clamp_min(torch.finfo(joint.dtype).tiny).log()).sum()
 
 
 def entropy_loss(logits: torch.Tensor, temperature: float, diversity: float) -> torch.Tensor:

@@ -25,9 +25,7 @@ def complete_first_group(x: torch.Tensor, group: int, is_first: bool) -> torch.T
     return torch.cat([x[:, :, :1].expand(-1, -1, group - 1, -1, -1), x], dim=2)
 
 
-def pool_to_grid(
-    x: torch.Tensor, source: tuple[int, int], target: tuple[int, int], is_first: bool
-) -> torch.Tensor:
+def pool_to_grid(x: torch.Tensor, source: tuple[int, int], target: tuple[int, int], is_first: bool) -> torch.Tensor:
     """Mean over the positions that a coarser grid joins, repetition towards a finer one; without parameters.
 
     Args:

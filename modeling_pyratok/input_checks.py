@@ -35,7 +35,9 @@ def check_levels(
 ) -> tuple[int, ...]:
     """The levels to decode, sorted. Raises ValueError for repeats, numbers outside 1..L, missing codes, or none."""
     if len(codes) != num_levels:
-        raise ValueError(f"video_codes needs one entry per level, {num_levels}, got {len(codes)}; left out levels are None")
+        raise ValueError(
+            f"video_codes needs one entry per level, {num_levels}, got {len(codes)}; left out levels are None"
+        )
     if levels is None:
         levels = [level for level, entry in enumerate(codes, start=1) if entry is not None]
     levels = list(levels)

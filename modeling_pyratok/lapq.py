@@ -33,7 +33,7 @@ class TextAttention(nn.Module):
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, N, hidden / heads)
 
     def forward(self, tokens: torch.Tensor, text: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """What to add to the tokens (B, N, hidden), given text (B, S, text_hidden) and mask (B, S), True where there is text."""
+        """What to add to the tokens (B, N, hidden), given text (B, S, text_hidden) and a mask (B, S), True for text."""
         value = self.value(text)
         if text.shape[1] == 1 and mask is None and not torch.is_grad_enabled():
             # The softmax over one key is 1 for every query: one vector for all tokens.

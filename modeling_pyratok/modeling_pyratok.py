@@ -147,7 +147,8 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
                 pixel_values_videos[:, start:end], text_embeds, text_mask, state, tile_size, tile_overlap
             )
             features = features or [
-                level.new_empty(batch, level.shape[1], *grid) for level, grid in zip(pyramid.features, grids, strict=True)
+                level.new_empty(batch, level.shape[1], *grid)
+                for level, grid in zip(pyramid.features, grids, strict=True)
             ]
             for level, (level_codes, level_features) in enumerate(zip(pyramid.codes, pyramid.features, strict=True)):
                 window = slice(filled[level], filled[level] + level_codes.shape[1])
@@ -189,7 +190,9 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         frames, height, width = video_size
         latent_frames = 1 + (padded_size(video_size, 1)[0] - 1) // TEMPORAL_STRIDE
         video, state, filled = None, None, 0
-        for start, end in chunk_bounds(latent_frames, None if chunk_frames is None else chunk_frames // TEMPORAL_STRIDE):
+        for start, end in chunk_bounds(
+            latent_frames, None if chunk_frames is None else chunk_frames // TEMPORAL_STRIDE
+        ):
             bounds = [level_bounds(start, end, temporal) for temporal, _ in self.config.level_strides]
             chunk = [
                 codes[:, slice(*bound)] if level in levels else None
@@ -311,7 +314,8 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         memories, parts = [], []
         for tile, memory in zip(tiles, state.memories if state else (None,) * len(tiles), strict=True):
             tile_laterals = {
-                stage: tile.crop(value, self.config.decoder_stage_strides[stage][1]) for stage, value in laterals.items()
+                stage: tile.crop(value, self.config.decoder_stage_strides[stage][1])
+                for stage, value in laterals.items()
             }
             patches, memory = decode_latents(self.backbone, tile.crop(latents, stride), tile_laterals, memory)
             parts.append(unpatchify(patches, self.config.patch_size))

@@ -34,10 +34,15 @@ def _segments(size: int, tile: int, overlap: int, multiple: int) -> list[tuple[i
     count = math.ceil((size - overlap) / (tile - overlap))
     step = (size - tile) / (count - 1)
     # Rounding up keeps the last segment at the end; rounding moves a segment by less than `multiple`.
-    return [(math.ceil(index * step / multiple) * multiple if index < count - 1 else size - tile, tile) for index in range(count)]
+    return [
+        (math.ceil(index * step / multiple) * multiple if index < count - 1 else size - tile, tile)
+        for index in range(count)
+    ]
 
 
-def plan_tiles(height: int, width: int, tile_size: int | None, tile_overlap: int | None, multiple: int) -> tuple[Tile, ...]:
+def plan_tiles(
+    height: int, width: int, tile_size: int | None, tile_overlap: int | None, multiple: int
+) -> tuple[Tile, ...]:
     """Tiles that cover a padded frame.
 
     Args:

@@ -10,6 +10,9 @@ from .video_frames import assumed_colorspace
 BT709, BT601 = 1, 6
 """Colour matrices by FFmpeg's numbers (AVCOL_SPC_BT709, AVCOL_SPC_SMPTE170M)."""
 
+CHROMA_SITE = "left"
+"""Where 4:2:0 chroma samples lie, as players assume. (A plain conversion in PyAV centres them: half a pixel off.)"""
+
 
 @dataclass(frozen=True)
 class VideoFormat:
@@ -25,8 +28,6 @@ class VideoFormat:
     """4:2:0 chroma exists only for even sizes; an odd size is then written as 4:4:4, never scaled or cut."""
     has_colour_tags: bool = True
     """Without tags the matrix is the one that readers assume for the size."""
-    chroma_site: str = "left"
-    """Where 4:2:0 chroma samples lie: left is what players assume, but FFmpeg reads MPEG-4 in avi as centred."""
     copied_sound: frozenset[str] | None = frozenset()
     """Sound codecs that are copied as they are; None for any."""
     sound_encoder: str | None = None
@@ -74,7 +75,6 @@ VIDEO_FORMATS = {
         "mpeg4",
         {"qmin": "2", "qmax": "2"},
         has_colour_tags=False,
-        chroma_site="center",
         copied_sound=frozenset({"mp3", "ac3", "pcm_s16le", "pcm_u8"}),
         sound_encoder="libmp3lame",
     ),
@@ -125,7 +125,7 @@ def conversion_graph(video_format: VideoFormat, height: int, width: int, time_ba
         matrix = "bt709" if colour_matrix(video_format, height, width) == BT709 else "smpte170m"
         scale = graph.add(
             "scale",
-            f"out_color_matrix={matrix}:out_range=tv:out_chroma_loc={video_format.chroma_site}:"
+            f"out_color_matrix={matrix}:out_range=tv:out_chroma_loc={CHROMA_SITE}:"
             "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
         )
         stored = graph.add("format", pixel_format(video_format, height, width))

@@ -16,12 +16,16 @@ import struct
 import av
 import numpy as np
 import torch
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from .picture_orientation import UPRIGHT
+
 UNSPECIFIED_COLORSPACE = 2
 """AVCOL_SPC_UNSPECIFIED: the file does not say which colour matrix it uses."""
+
+QUARTER_TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1), -90: (0, 1, -1, 0)}
+"""`frame.rotation` (degrees counterclockwise) as signs."""
 
 CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """How chroma is brought to full size and numbers are rounded; the same code path for odd and even sizes."""
@@ -32,10 +36,13 @@ def assumed_colorspace(height: int, width: int) -> Colorspace:
     return Colorspace.ITU709 if width > 1279 or height > 576 else Colorspace.ITU601
 
 
-def frame_to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> torch.Tensor:
+def frame_to_rgb(
+    frame: av.VideoFrame, reformatter: VideoReformatter, matrix: tuple[int, int, int, int] | None = None
+) -> torch.Tensor:
     """A decoded frame as an upright uint8 RGB picture (H, W, 3) that owns its memory.
 
-    `reformatter` keeps the tables of the conversion from frame to frame; one for each stream.
+    `reformatter` keeps the tables of the conversion from frame to frame; one for each stream. `matrix` says how to
+    turn the frame (see `upright`); None for what the frame itself says.
     """
     has_alpha = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
     source = {}
@@ -46,7 +53,7 @@ def frame_to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> torch.T
     pixels = reformatter.reformat(frame, format=target, interpolation=CONVERSION, threads=1, **source).to_ndarray()
     if has_alpha:
         pixels = over_black(pixels)
-    return torch.from_numpy(np.array(upright(pixels, display_matrix(frame)), order="C"))
+    return torch.from_numpy(np.array(upright(pixels, matrix or display_matrix(frame)), order="C"))
 
 
 def over_black(pixels: np.ndarray) -> np.ndarray:
@@ -62,20 +69,18 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 
     Only quarter turns and mirrors are expressed; a file that states none, or anything else, gives the identity.
     """
-    for data in frame.side_data:
-        if _is_display_matrix(data):
-            numbers = struct.unpack("=9i", bytes(data))
-            a, b, c, d = (int(np.sign(round(numbers[index] / 65536))) for index in (0, 1, 3, 4))
-            if abs(a * d - b * c) == 1 and abs(a) + abs(b) == 1:
-                return a, b, c, d
-    return 1, 0, 0, 1
-
-
-def _is_display_matrix(data: SideData) -> bool:
     try:
-        return data.type == SideDataType.DISPLAYMATRIX
-    except ValueError:  # PyAV has no name for some kinds, EXIF for one
-        return False
+        matrices = [data for data in frame.side_data if data.type == SideDataType.DISPLAYMATRIX]
+    except (
+        ValueError
+    ):  # PyAV cannot list side data that has a kind without a name in it, and then knows the turn alone
+        return QUARTER_TURNS.get(frame.rotation, UPRIGHT)
+    for data in matrices:
+        numbers = struct.unpack("=9i", bytes(data))
+        a, b, c, d = (int(np.sign(round(numbers[index] / 65536))) for index in (0, 1, 3, 4))
+        if abs(a * d - b * c) == 1 and abs(a) + abs(b) == 1:
+            return a, b, c, d
+    return UPRIGHT
 
 
 def upright(pixels: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:

@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 
 from .errors import VideoReadError
 from .media_opening import VideoSource, error_reason, open_container, open_source, source_name
+from .picture_orientation import exif_matrix
 from .video_frames import frame_to_rgb
 
 JOINED_MIDWAY = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc")
@@ -124,13 +125,14 @@ class VideoReader:
         origin = (container.start_time or 0) / av.time_base
         expected = len(stream.index_entries)
         reformatter = VideoReformatter()
+        matrix = exif_matrix(self._file) if _is_picture(container) else None
         packets = count = 0
         size, seconds = None, None
         step = 1 / (stream.average_rate or DEFAULT_RATE)
         for packet in self._demux(container, stream):
             packets += packet.size > 0
             for frame in self._decode_packet(packet, count, container.format.name in JOINED_MIDWAY):
-                pixels = frame_to_rgb(frame, reformatter)
+                pixels = frame_to_rgb(frame, reformatter, matrix)
                 size = size or pixels.shape
                 if pixels.shape != size:
                     raise VideoReadError(_changed_size(self._name, count, size, pixels.shape))
@@ -208,10 +210,13 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return stream
 
 
+def _is_picture(container: av.container.InputContainer) -> bool:
+    return container.format.name.endswith("_pipe")
+
+
 def _describe(container: av.container.InputContainer, stream: av.VideoStream, first: torch.Tensor) -> VideoInfo:
     height, width, _ = first.shape
-    is_image = container.format.name.endswith("_pipe")
-    if is_image:
+    if _is_picture(container):
         return VideoInfo(height, width, Fraction(1), 1, None, False, True)
     duration = None
     if stream.duration and stream.time_base:

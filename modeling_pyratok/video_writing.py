@@ -22,6 +22,7 @@ from .errors import VideoWriteError
 from .media_opening import error_reason
 from .video_formats import (
     BT709,
+    CHROMA_SITE,
     PICTURE_FORMATS,
     VIDEO_FORMATS,
     PictureFormat,
@@ -48,7 +49,8 @@ class VideoWriter:
 
     - `fps`: frames per second (int, float or Fraction). With times given, only the last frame's length.
     - `copy_audio_from`: a file whose sound goes along, copied as it is where the container takes its codec, otherwise
-      encoded again. `sound` says which: "none", "copied", "re-encoded", or "left out" (gif and pictures hold none).
+      encoded again, the first track of several. `sound` says which: "none", "copied", "re-encoded", or "left out" (gif
+      and pictures hold none).
     - `trim_audio`: end the sound where the last frame ends, for a video that was cut short on purpose.
     - `crf`: quality of mp4, mkv (H.264, 0 best, 51 worst) and webm (VP9, 0 to 63); the default 15 is visually
       lossless.
@@ -135,6 +137,7 @@ class VideoWriter:
             )
             if self._audio is not None:
                 self._audio.attach(self._encoding.container)
+                self.sound = self._audio.report
         shown_at = self._encoding.write(pixels, time)
         if self._audio is not None:
             self._audio.copy_until(shown_at)
@@ -200,7 +203,7 @@ class _Encoding:
         crf: int | None,
     ) -> None:
         self.container = av.open(str(path), "w", format=video_format.muxer, options=video_format.muxer_options)
-        options = {**video_format.options, "chroma_sample_location": video_format.chroma_site}
+        options = {**video_format.options, "chroma_sample_location": CHROMA_SITE}
         if crf is not None:
             options["crf"] = str(crf)
         self._stream = self.container.add_stream(video_format.codec, rate=rate, options=options)

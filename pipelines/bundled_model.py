@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -21,6 +22,15 @@ CACHE_FOLDER = f"models--{BUNDLED_ID}"
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+OPTIONAL_FILES = (
+    "adapter_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+)
+"""What transformers asks the Hub for beside the model's files. Their absence is noted in the cache, as the client
+does: else each is looked for again, and a Hub that knows no repository `pyratok` makes that an error."""
 
 
 def resolve_model(id_or_folder: str | os.PathLike[str]) -> str:
@@ -108,6 +118,7 @@ def _install(source: Path, repository: Path) -> Path:
     snapshot = repository / "snapshots" / commit
     if not _is_complete(snapshot, digests):
         _link_snapshot(snapshot, digests)
+    _note_absence(repository / ".no_exist" / commit, digests)
     aside = repository / "refs" / f".main-{secrets.token_hex(8)}"
     with _removed_on_failure(aside):
         aside.write_text(commit)
@@ -157,9 +168,18 @@ def _link_snapshot(snapshot: Path, digests: dict[Path, str]) -> None:
         os.replace(aside, snapshot)
 
 
+def _note_absence(folder: Path, digests: dict[Path, str]) -> None:
+    """Note that this model has none of the optional files, but for those that it has."""
+    _remove(folder)
+    folder.mkdir(parents=True)
+    for name in OPTIONAL_FILES:
+        if Path(name) not in digests:
+            (folder / name).touch()
+
+
 def _remove_all_but(repository: Path, commit: str, blobs: set[str]) -> None:
     """Remove older models, and what the client noted about them."""
-    keep = {"snapshots": {commit}, "refs": {"main"}, "blobs": blobs, ".no_exist": set(), "trees": set()}
+    keep = {"snapshots": {commit}, "refs": {"main"}, "blobs": blobs, ".no_exist": {commit}, "trees": set()}
     for part, names in keep.items():
         for path in (repository / part).glob("*"):
             if path.name not in names:
@@ -167,7 +187,7 @@ def _remove_all_but(repository: Path, commit: str, blobs: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def _removed_on_failure(path: Path):
+def _removed_on_failure(path: Path) -> Iterator[None]:
     """Remove `path` if the block fails; KeyboardInterrupt counts."""
     try:
         yield

@@ -30,6 +30,7 @@ def load_model(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> PyraTokMode
         if found:
             what = kind.replace("_", " ")
             raise PyraTokError(f"the model {name!r} is not complete, or not for this version: {what} {_some(found)}")
+    model.name_or_path = name  # `pyratok`, not the folder that it stands for here
     return model.eval()
 
 

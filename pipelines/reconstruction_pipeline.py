@@ -14,10 +14,10 @@ from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
 from ..modeling_pyratok.video_reading import VideoReader
 from ..modeling_pyratok.video_tokens import VideoTokens
-from .bundled_model import BUNDLED_FOLDER, BUNDLED_ID
+from .bundled_model import BUNDLED_ID
 from .model_loading import load_model
 from .root_repository import RootRepository
-from .token_streams import ReconstructedPiece, keep_levels, reconstruct_stream
+from .token_streams import ReconstructedPiece, keep_levels, reconstruct_stream, recorded_id
 
 DEFAULT_FPS = 24
 """Frames per second of a video that does not say, an array for example."""
@@ -147,9 +147,8 @@ class PyraTokReconstructionPipeline(RootRepository, DiffusionPipeline):
 
     @property
     def model_id(self) -> str | None:
-        """What the tokenizer was loaded by: `pyratok`, a Hub id, a folder, or None."""
-        name = self.name_or_path or self.vq_model.name_or_path
-        return BUNDLED_ID if name == str(BUNDLED_FOLDER) else name or None
+        """What the tokens say of where the tokenizer comes from: `pyratok`, a Hub id, a folder, or None."""
+        return recorded_id(self.name_or_path or self.vq_model.name_or_path)
 
 
 def _on(device: torch.device, tensor: torch.Tensor | None) -> torch.Tensor | None:

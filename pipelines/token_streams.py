@@ -1,5 +1,6 @@
 """Videos through the tokenizer piece by piece, so that a long film never sits in memory."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from fractions import Fraction
 import torch
 
 from ..modeling_pyratok.chunks import chunk_bounds, level_bounds
+from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.input_checks import check_levels
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.outputs import PyraTokEncoderOutput
+from ..modeling_pyratok.token_fields import check_model_id
 from ..modeling_pyratok.token_grids import TEMPORAL_STRIDE, padded_frames
 from ..modeling_pyratok.video_tokens import VideoTokens
 
@@ -24,6 +27,11 @@ class ReconstructedPiece:
     video_codes: tuple[torch.Tensor | None, ...]
     """Per level (1, T_l, H_l, W_l), None for a level that is left out; they join along time."""
 
+    @property
+    def video_size(self) -> tuple[int, int, int]:
+        """(n, H, W)."""
+        return self.video_values.shape[0], *self.video_values.shape[2:]
+
 
 def keep_levels(
     model: PyraTokModel, video_codes: Sequence[torch.Tensor | None], levels: Iterable[int] | None
@@ -34,6 +42,16 @@ def keep_levels(
     """
     kept = check_levels(levels, video_codes, model.config.num_levels)
     return tuple(codes if level in kept else None for level, codes in enumerate(video_codes, start=1))
+
+
+def recorded_id(id_or_folder: str | os.PathLike[str] | None) -> str | None:
+    """The model's id as tokens can hold it; None for a folder whose name is too long, or no plain text."""
+    name = os.fspath(id_or_folder or "")
+    try:
+        check_model_id(name)
+    except PyraTokError:
+        return None
+    return name
 
 
 def reconstruct_stream(
@@ -88,7 +106,7 @@ class TokenCollector:
     def tokens(
         self,
         fps: Fraction | float,
-        model_id: str | None,
+        model_id: str | os.PathLike[str] | None,
         weights_fingerprint: str | None,
         caption: str | None = None,
     ) -> VideoTokens:
@@ -101,7 +119,7 @@ class TokenCollector:
             fps=fps,
             level_strides=self._config.level_strides,
             codebook_bits=self._config.codebook_bits,
-            model_id=model_id,
+            model_id=recorded_id(model_id),
             weights_fingerprint=weights_fingerprint,
             caption=caption,
             spatial_multiple=self._config.spatial_multiple,

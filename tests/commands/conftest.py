@@ -6,46 +6,32 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 import torch
+from small_films import moving_square, write_sound
 from typer.testing import CliRunner, Result
 
 import pyratok
 from pyratok.commands.app import app
 from pyratok.modeling_pyratok.video_writing import write_video
+from pyratok.pipelines import bundled_model
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with random weights, saved."""
+    """A tiny model with random weights, saved as a whole repository."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    pyratok.PyraTokModel(pyratok.PyraTokConfig.tiny()).save_pretrained(folder)
+    model = pyratok.PyraTokModel(pyratok.PyraTokConfig.tiny())
+    pyratok.PyraTokReconstructionPipeline(model).save_pretrained(folder)
     return folder
 
 
-def moving_square(frames: int, height: int, width: int) -> list[torch.Tensor]:
-    """Frames uint8 (H, W, 3): a bright square that moves over a gradient."""
-    ramp = torch.linspace(0, 200, width).expand(height, width)
-    background = torch.stack((ramp, ramp.flip(1), torch.full((height, width), 90.0)), dim=-1).to(torch.uint8)
-    film = []
-    for index in range(frames):
-        frame = background.clone()
-        frame[4:14, 2 * index : 2 * index + 10] = 250
-        film.append(frame)
-    return film
-
-
-def write_sound(path: Path, seconds: float) -> None:
-    """A file with a tone and nothing else."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
-        wave = np.sin(np.arange(int(16000 * seconds)) / 8).astype(np.float32)[None]
-        frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+@pytest.fixture
+def bundle(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model in the place of the bundled one."""
+    monkeypatch.setattr(bundled_model, "BUNDLED_FOLDER", model_folder)
+    return model_folder
 
 
 @pytest.fixture(scope="session")

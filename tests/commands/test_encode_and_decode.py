@@ -85,3 +85,13 @@ def test_info_says_what_a_file_or_folder_holds(run, film, films, model_folder):
     assert "picture" in run("info", films / "still.png").stdout
     model = run("info", model_folder).stdout
     assert "one token for 4 frames of 16 x 16 pixels" in model and "parameters" in model
+
+
+def test_without_a_model_given_the_bundled_one_is_taken_even_beside_a_folder_of_its_name(
+    run, bundle, film, work_folder
+):
+    (work_folder / "pyratok").mkdir()
+    run("encode", film, "out.safetensors", "--max-frames", "2")
+    assert pyratok.VideoTokens.load("out.safetensors").model_id == "pyratok"
+    run("decode", "out.safetensors", "out.mp4")
+    assert "parameters" in run("info", "pyratok").stdout

@@ -1,0 +1,165 @@
+"""`PyraTokModel` as a whole: forward, gradients, half precision, saving, backbones."""
+
+import pytest
+import torch
+from diffusers import AutoencoderKLWan
+
+from pyratok import PyraTokConfig, PyraTokModel
+from pyratok.modeling_pyratok.backbone_loading import backbone_settings
+
+VIDEO = torch.rand(2, 9, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+TRAINED_BACKBONE = {"lora_rank": 0, "freeze_backbone": False}
+
+
+def test_forward_agrees_with_encode_and_decode(tiny_model):
+    with torch.no_grad():
+        output = tiny_model(VIDEO)
+    encoded = tiny_model.encode(VIDEO, chunk_frames=None)
+    for one, other in zip(output.video_codes, encoded.video_codes, strict=True):
+        assert torch.equal(one, other)
+    decoded = tiny_model.decode(encoded.video_codes, encoded.video_size, chunk_frames=None).video_values
+    torch.testing.assert_close(output.video_values, decoded, atol=1e-5, rtol=0)
+    assert output.loss is None and output.losses is None and output.hidden_states is None
+
+
+def test_loss_is_the_weighted_sum_of_its_terms(tiny_config):
+    tiny_config.hierarchical_loss_weight = 0.5
+    model = PyraTokModel(tiny_config).eval()
+    output = model(VIDEO, target_values=VIDEO.flip(1))
+    terms = {name: float(value) for name, value in output.losses.items()}
+    config = tiny_config
+    reconstruction = config.l1_loss_weight * terms["l1"] + config.ssim_loss_weight * terms["ssim"]
+    codebook = (
+        config.commitment_loss_weight * terms["commitment"]
+        + config.entropy_loss_weight * terms["entropy"]
+        + config.hierarchical_loss_weight * terms["hierarchical"]
+    )
+    assert float(output.loss) == pytest.approx(2.5 * reconstruction + 2.5 * codebook, rel=1e-5)
+    assert terms["l1"] == pytest.approx(float((output.video_values - VIDEO.flip(1)).abs().mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize("overrides", [{}, TRAINED_BACKBONE], ids=["lora", "trained backbone"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_reach_everything_that_is_trained(overrides, dtype):
+    torch.manual_seed(0)
+    model = PyraTokModel(PyraTokConfig.tiny(level_dropout=0.5, **overrides)).train()
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        output = model(VIDEO)
+    assert output.loss.isfinite()
+    output.loss.backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        else:
+            assert parameter.grad is None, name
+    touched = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert any("lora_B" in name for name in touched) or not model.config.lora_rank
+    assert any("encoder.conv_in.weight" in name for name in touched) == (not model.config.freeze_backbone)
+    assert any("decoder.conv_out.weight" in name for name in touched) == (not model.config.freeze_backbone)
+    for level in range(4):
+        assert any(f"pyramid.blocks.{level}.lateral" in name for name in touched)
+        assert any(f"pyramid.blocks.{level}.to_logits" in name for name in touched)
+        assert level == 0 or any(f"pyramid.blocks.{level}.feedback" in name for name in touched)
+        assert any(f"fusion.to_latent_grid.{level}" in name for name in touched)
+    assert {"codebook.projection.weight", "fusion.laterals.0.projection.projection.weight"} <= touched
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_finite_and_flips_few_bits(tiny_model, dtype):
+    reference = tiny_model.encode(VIDEO)
+    half = PyraTokModel(tiny_model.config).to(dtype).eval()
+    half.load_state_dict(tiny_model.state_dict())
+    encoded = half.encode(VIDEO)
+    decoded = half.decode(encoded.video_codes, encoded.video_size).video_values
+    assert decoded.dtype == dtype and decoded.isfinite().all()
+    flips = [
+        ((one ^ other).unsqueeze(-1) >> torch.arange(16) & 1).float().mean()
+        for one, other in zip(reference.video_codes, encoded.video_codes, strict=True)
+    ]
+    assert max(flips) < 0.1
+
+
+def test_save_and_load_give_the_same_model(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+    loaded = PyraTokModel.from_pretrained(tmp_path)
+    assert loaded.config.to_dict() == tiny_model.config.to_dict()
+    assert loaded.weights_fingerprint() == tiny_model.weights_fingerprint()
+    encoded = tiny_model.encode(VIDEO)
+    for one, other in zip(loaded.encode(VIDEO).video_codes, encoded.video_codes, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_fingerprint_names_the_weights(tiny_model):
+    before = tiny_model.weights_fingerprint()
+    assert before == tiny_model.weights_fingerprint() and len(before) == 64
+    with torch.no_grad():
+        tiny_model.codebook.projection.bias[0] += 1e-6
+    assert tiny_model.weights_fingerprint() != before
+
+
+@pytest.mark.parametrize("source", ["object", "folder"])
+def test_from_backbone_keeps_the_vae_bit_for_bit(tiny_config, tmp_path, source):
+    torch.manual_seed(1)
+    vae = AutoencoderKLWan(**tiny_config.backbone_config)
+    vae.save_pretrained(tmp_path)
+    model = PyraTokModel.from_backbone(
+        vae if source == "object" else str(tmp_path),
+        **{name: getattr(tiny_config, name) for name in ("level_stages", "level_strides", "hidden_size", "lora_rank")},
+        num_attention_heads=2,
+        text_hidden_size=12,
+    )
+    kept = {name.replace(".base_layer.", "."): tensor for name, tensor in model.backbone.state_dict().items()}
+    for name, tensor in vae.state_dict().items():
+        assert torch.equal(kept[name], tensor), name
+    assert model.config.backbone_config == backbone_settings(vae) | {
+        key: list(value) for key, value in backbone_settings(vae).items() if isinstance(value, list | tuple)
+    }
+    encoded = model.encode(VIDEO)
+    assert model.decode(encoded.video_codes, encoded.video_size).video_values.shape == VIDEO.shape
+
+
+def test_from_backbone_refuses_what_is_no_vae():
+    with pytest.raises(TypeError, match="AutoencoderKLWan"):
+        PyraTokModel.from_backbone(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("video", "message"),
+    [
+        (torch.zeros(9, 3, 32, 32), "batch, frames, 3"),
+        (torch.zeros(1, 9, 1, 32, 32), "batch, frames, 3"),
+        (torch.zeros(1, 9, 3, 32, 32, dtype=torch.uint8), "floating point"),
+        (torch.zeros(1, 0, 3, 32, 32), "empty"),
+    ],
+)
+def test_wrong_videos_are_refused(tiny_model, video, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_model.encode(video)
+
+
+def test_wrong_text_is_refused(tiny_model):
+    width = tiny_model.config.text_hidden_size
+    for text, mask, message in [
+        (torch.zeros(1, 5, width), None, "text_embeds"),
+        (torch.zeros(2, 5, width + 1), None, "text_embeds"),
+        (torch.zeros(2, 5, width), torch.ones(2, 4), "text_mask"),
+        (None, torch.ones(2, 4), "without text_embeds"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            tiny_model.encode(VIDEO, text_embeds=text, text_mask=mask)
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    torch.manual_seed(0)
+    model = PyraTokModel(PyraTokConfig.tiny(level_dropout=0.0, **TRAINED_BACKBONE)).train()
+    gradients = []
+    for enabled in (False, True):
+        model.zero_grad()
+        if enabled:
+            model.gradient_checkpointing_enable()
+        model(VIDEO).loss.backward()
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-5, rtol=1e-4, msg=name)
