@@ -24,8 +24,8 @@ class AudioCopier:
 
     `copied_codecs`: codec names that the container takes as they are; None for any. Other codecs are decoded and
     encoded again with `encoder`, in stereo at most. `keeps_priming`: the container takes the encoder's run-up
-    before time 0. `report` says what happens: "copied", "re-encoded", "none" for a source without sound, "left out" for
-    sound that no decoder here reads.
+    before time 0. `report` says what happens: "copied", "re-encoded", "none" for a source without sound, "left out"
+    for sound that no decoder here reads.
 
     Raises VideoReadError as a `VideoReader` does if `source` cannot be opened.
     """

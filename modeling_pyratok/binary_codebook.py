@@ -46,6 +46,8 @@ class BinaryCodebook(nn.Module):
         """Codes (...) -> embeddings (..., hidden). Raises ValueError for a code outside [0, 2^d)."""
         if codes.is_floating_point() or codes.dtype == torch.bool:
             raise ValueError(f"codes are integers, got a tensor of {codes.dtype}")
-        if codes.numel() and not 0 <= (low := int(codes.min())) <= (high := int(codes.max())) < 2**self.num_bits:
-            raise ValueError(f"codes lie in [0, {2**self.num_bits}) for {self.num_bits} bits, got {low} to {high}")
+        if codes.numel() and (codes.min() < 0 or codes.max() >= 2**self.num_bits):
+            raise ValueError(
+                f"codes lie in [0, {2**self.num_bits}) for {self.num_bits} bits, got {int(codes.min())} to {int(codes.max())}"
+            )
         return self(codes_to_bits(codes, self.num_bits, self.projection.weight.dtype))

@@ -140,7 +140,9 @@ def average_down(shortcut: AvgDown3D, x: torch.Tensor) -> torch.Tensor:
         return x
     if group % (space * space) or group > space * space * time:
         return shortcut(x)
-    x = F.avg_pool3d(x, (1, space, space)) if space > 1 else x
+    if space > 1:
+        # The pooling over frames and not over (T, H, W): torch's three-dimensional one has no half precision on CPUs.
+        x = images_as_frames(F.avg_pool2d(frames_as_images(x), space), x.shape[0])
     missing = -x.shape[2] % time
     x = F.pad(x, (0, 0, 0, 0, missing, 0)) if missing else x
     batch, channels, frames, height, width = x.shape

@@ -62,6 +62,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         self.codebook = BinaryCodebook(config.codebook_bits, config.hidden_size)
         self.pyramid = LaPQPyramid(config)
         self.fusion = LevelFusion(config)
+        self._encode_features, self._decode_latents = encode_features, decode_latents
         if config.lora_rank:
             without_use = modules_without_use(self.backbone, self._last_stage)
             add_lora(self.backbone.encoder, config.lora_rank, config.lora_alpha, excluded=without_use)
@@ -106,6 +107,14 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
     @property
     def _last_stage(self) -> int:
         return max(self.config.level_stages)
+
+    def compile_backbone(self, **options: Any) -> None:
+        """Run the encoder and the decoder through `torch.compile(**options)` from now on.
+
+        The first chunk and later ones are compiled apart, and every new size again; `dynamic=True` avoids the latter.
+        """
+        self._encode_features = torch.compile(encode_features, **options)
+        self._decode_latents = torch.compile(decode_latents, **options)
 
     # --- tokens --------------------------------------------------------------------------------------------------------
 
@@ -287,7 +296,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         tiles = self._tiles(*video.shape[-2:], tile_size, tile_overlap)
         memories, features = [], []
         for tile, memory in zip(tiles, state.memories if state else (None,) * len(tiles), strict=True):
-            tile_features, memory = encode_features(self.backbone, tile.crop(video, 1), memory, self._last_stage)
+            tile_features, memory = self._encode_features(self.backbone, tile.crop(video, 1), memory, self._last_stage)
             features.append(tile_features)
             memories.append(memory)
         blended = tuple(
@@ -317,7 +326,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
                 stage: tile.crop(value, self.config.decoder_stage_strides[stage][1])
                 for stage, value in laterals.items()
             }
-            patches, memory = decode_latents(self.backbone, tile.crop(latents, stride), tile_laterals, memory)
+            patches, memory = self._decode_latents(self.backbone, tile.crop(latents, stride), tile_laterals, memory)
             parts.append(unpatchify(patches, self.config.patch_size))
             memories.append(memory)
         return blend_tiles(parts, tiles, 1), StreamingState(tuple(memories))
@@ -369,7 +378,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         check_text(text_embeds, text_mask, pixel_values_videos.shape[0], self.config.text_hidden_size)
         batch, frames, _, height, width = pixel_values_videos.shape
         video = pad_chunk(pixel_values_videos.to(self.dtype), True, self.config.spatial_multiple)
-        stage_features, _ = encode_features(self.backbone, video, None, self._last_stage)
+        stage_features, _ = self._encode_features(self.backbone, video, None, self._last_stage)
         if text_embeds is not None:
             text_embeds = text_embeds.to(self.dtype)
         pyramid = self.pyramid(self.codebook, stage_features, text_embeds, text_mask, is_first=True)
@@ -379,7 +388,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             for level, bits in enumerate(pyramid.bits)
         ]
         latents, laterals = self.fusion(embedded, is_first=True)
-        patches, _ = decode_latents(self.backbone, latents, laterals, None)
+        patches, _ = self._decode_latents(self.backbone, latents, laterals, None)
         values = unpatchify(patches, self.config.patch_size)[:, :frames, :, :height, :width]
         loss, losses = None, None
         if self.training or target_values is not None:

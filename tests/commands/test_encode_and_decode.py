@@ -87,9 +87,7 @@ def test_info_says_what_a_file_or_folder_holds(run, film, films, model_folder):
     assert "one token for 4 frames of 16 x 16 pixels" in model and "parameters" in model
 
 
-def test_without_a_model_given_the_bundled_one_is_taken_even_beside_a_folder_of_its_name(
-    run, bundle, film, work_folder
-):
+def test_the_bundled_model_is_the_default_even_beside_a_folder_of_its_name(run, bundle, film, work_folder):
     (work_folder / "pyratok").mkdir()
     run("encode", film, "out.safetensors", "--max-frames", "2")
     assert pyratok.VideoTokens.load("out.safetensors").model_id == "pyratok"

@@ -11,6 +11,17 @@ import numpy as np
 
 LOSSLESS = {"libx264": {"qp": "0", "preset": "ultrafast"}, "libvpx-vp9": {"lossless": "1", "cpu-used": "8"}}
 
+CONTAINERS = {
+    "mp4": ("libx264", "yuv444p"),
+    "mkv": ("libx264", "yuv444p"),
+    "webm": ("libvpx-vp9", "yuv444p"),
+    "avi": ("ffv1", "yuv444p"),
+    "mov": ("libx264", "yuv444p"),
+    "ts": ("libx264", "yuv444p"),
+    "gif": ("gif", "rgb8"),
+}
+"""For each kind of file a codec and a pixel format that keep the pixels (gif as well as it can)."""
+
 
 def smooth_frames(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     """uint8 (T, H, W, 3): a smooth random picture that moves a pixel to the left in every frame."""
@@ -76,6 +87,13 @@ def write_clip(
         if track is not None:
             length = 0.2 + (len(frames) / 25 if times is None else times[-1])
             _write_sound(output, track, length, beep_at)
+
+
+def clip_bytes(container: str, frames: Sequence[np.ndarray], **options) -> bytes:
+    """What `write_clip` writes, for a container by FFmpeg's name ("matroska", "mpegts", ...)."""
+    target = io.BytesIO()
+    write_clip(target, frames, container=container, **options)
+    return target.getvalue()
 
 
 def _sound_track(output: av.container.OutputContainer, codec: str) -> av.AudioStream:

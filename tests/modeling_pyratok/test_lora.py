@@ -22,8 +22,8 @@ def test_every_convolution_that_tokens_pass_through_is_adapted(tiny_model):
     convolutions = [
         layer
         for part in (encoder.conv_in, encoder.down_blocks, encoder.mid_block)
-        for layer in part.modules()
-        if isinstance(layer, WanCausalConv3d | nn.Conv2d)
+        for name, layer in part.named_modules()
+        if isinstance(layer, WanCausalConv3d | nn.Conv2d) and "lora_" not in name
     ]
     assert convolutions and adapted == {id(layer) for layer in convolutions}
 

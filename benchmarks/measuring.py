@@ -1,0 +1,53 @@
+"""How the benchmarks measure: in one process, alternating, medians; memory in a process of its own."""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+
+def alternate(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median seconds of each function; all run once to warm up, then in turn, so that a slow moment hits all alike."""
+    for function in functions.values():
+        function()
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _measured(function: Callable[..., Any], arguments: tuple, threads: int, results: Any) -> None:
+    torch.set_num_threads(threads)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    value = function(*arguments)
+    results.put((value, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What `function` returns and the megabytes by which it raised the peak memory of a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=_measured, args=(function, arguments, torch.get_num_threads(), results))
+    process.start()
+    value, kilobytes = results.get()
+    process.join()
+    return value, kilobytes / 1024
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table for people, on the terminal."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=130).print(table)

@@ -1,0 +1,92 @@
+"""What LaPQ costs within encoding, and its exact entropy loss against `vector-quantize-pytorch`'s LFQ.
+
+pip install vector-quantize-pytorch
+python benchmarks/quantizer.py
+"""
+
+import argparse
+import time
+
+import torch
+from measuring import alternate, in_own_process, print_table
+from models import small_model
+
+from pyratok.modeling_pyratok.backbone import encode_features
+from pyratok.modeling_pyratok.codebook_losses import entropy_loss
+
+BITS, TOKENS = 16, 8192
+
+
+@torch.no_grad()
+def share_of_encode(repeats: int) -> list[list[str]]:
+    """LaPQ against the encoder, small model, 33 x 128 x 128."""
+    model = small_model()
+    video = torch.rand(1, 33, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    features, _ = encode_features(model.backbone, video, None, 3)
+    seconds = alternate(
+        {
+            "encode": lambda: model.encode(video, chunk_frames=None),
+            "quantizer": lambda: model.pyramid(model.codebook, features, None, None, True).codes,
+        },
+        repeats,
+    )
+    share = seconds["quantizer"] / seconds["encode"]
+    return [["small 33x128x128", f"{seconds['encode']:.4f}", f"{seconds['quantizer']:.4f}", f"{100 * share:.1f}%"]]
+
+
+def _seconds_of_two_steps(step) -> float:
+    step()
+    started = time.perf_counter()
+    step()
+    step()
+    return (time.perf_counter() - started) / 2
+
+
+def our_entropy() -> float:
+    """Forward and backward of the exact entropy loss, seconds."""
+    logits = torch.randn(TOKENS, BITS, requires_grad=True)
+    return _seconds_of_two_steps(lambda: entropy_loss(logits, 1.0, 1.0).backward())
+
+
+def lfq_entropy() -> float:
+    """Forward and backward of LFQ in training mode, with its projections left out (dim = bits), seconds."""
+    from vector_quantize_pytorch import LFQ
+
+    quantizer = LFQ(dim=BITS, codebook_size=2**BITS, entropy_loss_weight=0.1, commitment_loss_weight=0.0).train()
+    inputs = torch.randn(1, TOKENS, BITS, requires_grad=True)
+    return _seconds_of_two_steps(lambda: quantizer(inputs).entropy_aux_loss.backward())
+
+
+def nothing() -> float:
+    """What a process needs for the imports alone."""
+    from vector_quantize_pytorch import LFQ  # noqa: F401
+
+    torch.randn(TOKENS, BITS, requires_grad=True).square().sum().backward()
+    return 0.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=15)
+    given = parser.parse_args()
+    print_table("LaPQ within encoding", ["", "encode s", "of it LaPQ s", "share"], share_of_encode(given.repeats))
+    _, baseline = in_own_process(nothing)
+    (ours, our_memory), (theirs, their_memory) = in_own_process(our_entropy), in_own_process(lfq_entropy)
+    our_memory, their_memory = our_memory - baseline, their_memory - baseline
+    rows = [
+        ["ours, exact", f"{ours:.4f}", f"{our_memory:.0f}", "1", "1"],
+        [
+            "LFQ",
+            f"{theirs:.4f}",
+            f"{their_memory:.0f}",
+            f"{theirs / ours:.0f}",
+            f"{their_memory / max(our_memory, 1):.0f}",
+        ],
+    ]
+    title = f"entropy loss, forward and backward, d = {BITS}, N = {TOKENS}"
+    print_table(title, ["", "seconds", "peak MB over imports", "times the time", "times the memory"], rows)
+
+
+if __name__ == "__main__":
+    main()
