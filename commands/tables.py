@@ -24,7 +24,8 @@ def reconstruction_table(clip: str, info: "VideoInfo", result: "ReconstructionRe
     """The figures of `pyratok reconstruct`."""
     report, table = result.report, _table(clip)
     table.add_row("frames", f"{report.frames:,}")
-    table.add_row("size", f"{info.width} x {info.height}, {float(info.fps):.6g} frames per second")
+    rate = "a picture" if info.is_image else f"{float(info.fps):.6g} frames per second"
+    table.add_row("size", f"{info.width} x {info.height}, {rate}")
     table.add_row("sound", result.sound)
     _add_levels(table, "tokens per level", _counts(report.tokens_per_level, result.level_strides))
     table.add_row("bits per pixel", f"{report.bits_per_pixel:.4f}")

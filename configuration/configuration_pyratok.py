@@ -215,7 +215,7 @@ class PyraTokConfig(PreTrainedConfig):
 
     # --- rules ---------------------------------------------------------------------------------------------------------
 
-    def validate_backbone(self):
+    def validate_backbone(self) -> None:
         """The VAE has to be one that the levels can be placed on."""
         unknown = sorted(set(self.backbone_config) - _BACKBONE_OPTIONS)
         if unknown:
@@ -243,7 +243,7 @@ class PyraTokConfig(PreTrainedConfig):
                     f"got {self.backbone_config.get(key, 3)}"
                 )
 
-    def validate_levels(self):
+    def validate_levels(self) -> None:
         """Every level taps a stage that is at least as fine as its grid, and grids fit into each other."""
         if not 1 <= len(self.level_strides) <= MAX_LEVELS:
             raise ValueError(
@@ -283,7 +283,7 @@ class PyraTokConfig(PreTrainedConfig):
                 f"{(stage_temporal, stage_spatial)} of stage {stage} that it taps; choose a coarser grid or a shallower stage"
             )
 
-    def validate_widths(self):
+    def validate_widths(self) -> None:
         """Widths, bits and LoRA."""
         if not 1 <= self.codebook_bits <= 24:
             raise ValueError(f"codebook_bits must lie in 1..24, got {self.codebook_bits}")
@@ -303,7 +303,7 @@ class PyraTokConfig(PreTrainedConfig):
         if self.lora_rank and self.lora_alpha <= 0:
             raise ValueError(f"lora_alpha must be positive, got {self.lora_alpha}")
 
-    def validate_training(self):
+    def validate_training(self) -> None:
         """Loss weights and probabilities."""
         if not 0 <= self.level_dropout <= 1:
             raise ValueError(f"level_dropout is a probability between 0 and 1, got {self.level_dropout}")

@@ -6,6 +6,7 @@ and 4n frames later. Both Wan 2.1 (`is_residual=False`, flat lists of blocks) an
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan
@@ -55,7 +56,7 @@ def unpatchify(patches: torch.Tensor, patch_size: int) -> torch.Tensor:
     return patches.reshape(batch, frames, channels // patch_size**2, height * patch_size, width * patch_size)
 
 
-def _checkpointed(owner: nn.Module, function: Callable, *args):
+def _checkpointed(owner: nn.Module, function: Callable, *args: Any) -> Any:
     """Recompute `function` in the backward pass if gradient checkpointing is on for `owner` (WanEncoder3d, WanDecoder3d)."""
     if owner.gradient_checkpointing and owner.training and torch.is_grad_enabled():
         return checkpoint(function, *args, use_reentrant=False)

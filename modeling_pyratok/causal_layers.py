@@ -30,10 +30,33 @@ Memory = Any
 def convolve(conv: nn.Module, window: torch.Tensor) -> torch.Tensor:
     """Convolve a (B, C, T, H, W) window that holds its past; pads space, not time, inside the kernel without a copy."""
     layer: WanCausalConv3d = plain_layer(conv)
-    pad_width, _, pad_height = layer._padding[:3]
-    return F.conv3d(
-        window, effective_weight(conv), layer.bias, stride=layer.stride, padding=(0, pad_height, pad_width)
+    weight, padding = effective_weight(conv), (0, layer._padding[2], layer._padding[0])
+    if _needs_onednn_by_name(window, weight):
+        return torch.mkldnn_convolution(
+            window, weight, layer.bias, padding, layer.stride, layer.dilation, layer.groups
+        )
+    return F.conv3d(window, weight, layer.bias, stride=layer.stride, padding=padding)
+
+
+def _needs_onednn_by_name(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether torch might take its slow convolution, whose output is not channels last either.
+
+    In float32 on a CPU it leaves small inputs and small kernels to one that is several times slower than oneDNN's.
+    """
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
     )
+
+
+def _zero_frames(x: torch.Tensor, count: int) -> torch.Tensor:
+    """(B, C, count, H, W) zeros, channels last: what is concatenated with them takes their layout."""
+    batch, channels, _, height, width = x.shape
+    return x.new_zeros(batch, count, height, width, channels).permute(0, 4, 1, 2, 3)
 
 
 def causal_conv(conv: nn.Module, x: torch.Tensor, past: Memory) -> tuple[torch.Tensor, Memory]:
@@ -42,7 +65,7 @@ def causal_conv(conv: nn.Module, x: torch.Tensor, past: Memory) -> tuple[torch.T
     if reach == 0:
         return convolve(conv, x), None
     if past is None:
-        past = x.new_zeros(x.shape[0], x.shape[1], reach, *x.shape[3:])
+        past = _zero_frames(x, reach)
     window = torch.cat([past, x], dim=2)
     # A view would keep the whole window alive between chunks.
     return convolve(conv, window), window[:, :, -reach:].clone()
@@ -61,10 +84,12 @@ def rms_norm(norm: WanRMS_norm, x: torch.Tensor) -> torch.Tensor:
 
 
 def norm_and_silu(norm: WanRMS_norm, x: torch.Tensor) -> torch.Tensor:
+    """The norm and the activation before every convolution of a block; in place where nothing is differentiated."""
     return F.silu(rms_norm(norm, x), inplace=not torch.is_grad_enabled())
 
 
 def residual_block(block: WanResidualBlock, x: torch.Tensor, past: Memory) -> tuple[torch.Tensor, Memory]:
+    """One residual block on one chunk (B, C, T, H, W), with the memories of its two causal convolutions."""
     past_1, past_2 = past or (None, None)
     shortcut = x if isinstance(block.conv_shortcut, nn.Identity) else convolve(block.conv_shortcut, x)
     hidden, past_1 = causal_conv(block.conv1, norm_and_silu(block.norm1, x), past_1)
@@ -119,7 +144,7 @@ def upsample(resample: WanResample, x: torch.Tensor, past: Memory) -> tuple[torc
         first, rest = (x[:, :, :1], x[:, :, 1:]) if past is None else (None, x)
         if past is None:
             # The first frame is not part of the memory: Wan was trained with zeros in its place.
-            past = x.new_zeros(x.shape[0], x.shape[1], 2, *x.shape[3:])
+            past = _zero_frames(x, 2)
         if rest.shape[2]:
             rest, past = causal_conv(resample.time_conv, rest, past)
             batch, channels, frames, height, width = rest.shape

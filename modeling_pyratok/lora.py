@@ -73,6 +73,7 @@ def add_lora(module: nn.Module, rank: int, alpha: float, excluded: Iterable[nn.M
 
 
 def lora_layers(module: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
+    """(name, layer) of every layer of `module` that carries LoRA."""
     for name, layer in module.named_modules():
         if isinstance(layer, LoraLayer):
             yield name, layer
