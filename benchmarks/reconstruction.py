@@ -30,7 +30,7 @@ def evaluate(model, paths: list[Path], with_previews: bool) -> dict:
     """All figures over the clips, as plain numbers."""
     processor = PyraTokVideoProcessor()
     total = DatasetMetrics(model.config.num_levels, model.config.codebook_bits)
-    previews = {levels: 0.0 for levels in preview_levels(model.config.num_levels)} if with_previews else {}
+    previews = dict.fromkeys(preview_levels(model.config.num_levels), 0.0) if with_previews else {}
     for path in tqdm(paths, unit="clip"):
         video = processor(path)["pixel_values_videos"]
         encoded = model.encode(video)

@@ -74,8 +74,10 @@ def causal_conv(conv: nn.Module, x: torch.Tensor, past: Memory) -> tuple[torch.T
 def rms_norm(norm: WanRMS_norm, x: torch.Tensor) -> torch.Tensor:
     """Wan's norm over channels; the length is taken in float32 also for the half precisions."""
     length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32).clamp_min(1e-12)
-    # One small tensor carries the whole scale, so that the large one is passed over as few times as possible.
-    normalized = x * (norm.scale / length).to(x.dtype)
+    # One small tensor carries the whole scale, so that the large one is passed over as few times as possible. float16 cannot
+    # hold the scale of a short vector: infinity times zero would be NaN.
+    scale = norm.scale / length
+    normalized = (x.float() * scale).to(x.dtype) if x.dtype == torch.float16 else x * scale.to(x.dtype)
     gamma = norm.gamma.to(x.dtype)
     if torch.is_grad_enabled():
         return normalized * gamma + norm.bias

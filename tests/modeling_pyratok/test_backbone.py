@@ -3,8 +3,10 @@
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanRMS_norm
 
 from pyratok.modeling_pyratok.backbone import decode_latents, encode_features, encode_posterior, patchify, unpatchify
+from pyratok.modeling_pyratok.causal_layers import rms_norm
 
 WAN_2_2_LAYOUT = dict(
     base_dim=8, z_dim=4, dim_mult=[1, 2, 4, 4], num_res_blocks=1, temperal_downsample=[False, True, True],
@@ -84,6 +86,18 @@ def test_a_memory_can_be_used_again(vae):
 def test_patches_round_trip(patch_size):
     video = torch.randn(2, 3, 3, 8, 12)
     assert torch.equal(unpatchify(patchify(video, patch_size), patch_size), video)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [0.0, 1e-7, 1.0, 1e4])
+def test_the_norm_of_any_vector_is_finite_and_right(dtype, size):
+    """Zeros and very short vectors too, which divide by almost nothing."""
+    norm = WanRMS_norm(8, images=False)
+    x = (torch.randn(1, 8, 2, 3, 3) * size).to(dtype)
+    expected = norm(x.float())
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            assert (rms_norm(norm.to(dtype), x).float() - expected).abs().max() < 0.05
 
 
 def test_gradient_checkpointing_changes_no_gradient(vae):
