@@ -1,7 +1,7 @@
 # `make demo` and `make test` work on a fresh clone; both install into $(VENV) first, once.
 PYTHON ?= python3
 VENV ?= .venv
-CLIP ?= tests/fixtures/bunny_ccby30_256x144_49f.mp4
+CLIP ?= tests/fixtures/park_ccby20_640x480_17f.mp4
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 INSTALL_INPUTS := setup.py constraints.txt pyproject.toml
@@ -9,7 +9,7 @@ INSTALL_INPUTS := setup.py constraints.txt pyproject.toml
 .PHONY: help install demo test lint format clean
 
 help:
-	@echo "make demo     reconstruct a real clip with the bundled model; look into demo/"
+	@echo "make demo     reconstruct a clip that the bundled model has not seen; look into demo/"
 	@echo "make test     the whole test suite"
 	@echo "make lint     ruff check and ruff format --check"
 	@echo "make format   let ruff format and fix"

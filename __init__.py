@@ -10,7 +10,9 @@ from .modeling_pyratok.errors import PyraTokError, TokenFileError, VideoReadErro
 from .modeling_pyratok.modeling_pyratok import PyraTokModel
 from .modeling_pyratok.outputs import PyraTokDecoderOutput, PyraTokEncoderOutput, PyraTokOutput
 from .modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
+from .modeling_pyratok.video_reading import VideoInfo, VideoReader, read_video
 from .modeling_pyratok.video_tokens import VideoTokens
+from .modeling_pyratok.video_writing import VideoWriter, write_video
 from .pipelines.diffusers_registration import register_with_diffusers
 from .pipelines.reconstruction_pipeline import PyraTokReconstructionOutput, PyraTokReconstructionPipeline
 from .pipelines.transformers_registration import register_with_transformers
@@ -26,10 +28,15 @@ __all__ = [
     "PyraTokReconstructionPipeline",
     "PyraTokVideoProcessor",
     "TokenFileError",
+    "VideoInfo",
     "VideoReadError",
+    "VideoReader",
     "VideoTokens",
     "VideoWriteError",
+    "VideoWriter",
     "__version__",
+    "read_video",
+    "write_video",
 ]
 
 register_with_transformers()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent
 SUBPACKAGES = ["commands", "configuration", "hub_cards", "modeling_pyratok", "pipelines", "training"]
 
 INSTALL_REQUIRES = [
-    "av>=14.0",
+    "av>=17.0,<19",
     "diffusers>=0.42,<0.43",
     "huggingface_hub>=2.4,<3",
     "numpy>=2.0",
@@ -64,7 +64,7 @@ setup(
     description="Video to discrete tokens at four depths of a causal video VAE, and back",
     long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
-    author="The PyraTok authors",
+    author="PyraTok developers",
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",

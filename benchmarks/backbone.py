@@ -82,13 +82,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full-size", action="store_true", help="also Wan 2.2's shapes with random weights")
-    parser.add_argument("--compile", action="store_true", help="also with torch.compile (takes minutes to compile)")
+    parser.add_argument("--compile", action="store_true", help="the small model also with torch.compile (minutes)")
     parser.add_argument("--repeats", type=int, default=7)
     given = parser.parse_args()
     rows = compare("small 33x128x128", small_model(), (33, 128, 128), given.repeats, given.compile)
     if given.full_size:
         rows += compare("full size 17x128x128", full_size_model(), (17, 128, 128), max(given.repeats // 2, 3), False)
-    title = f"seconds, median of {given.repeats}, {torch.get_num_threads()} threads; quantizer included on our side"
+    repeats = f"median of {given.repeats}, full size of {max(given.repeats // 2, 3)}"
+    title = f"seconds, {repeats}; {torch.get_num_threads()} threads; quantizer included on our side"
     print_table(title, ["", "ours", "diffusers s", "ours s", "times as fast", "largest difference / std"], rows)
 
 

@@ -3,20 +3,14 @@
 python benchmarks/full_size.py
 """
 
-import resource
 import tempfile
 import time
 
 import torch
 from diffusers import AutoencoderKLWan
-from measuring import print_table
+from measuring import peak_megabytes, print_table
 
 from pyratok import PyraTokConfig, PyraTokModel
-
-
-def peak_gigabytes() -> float:
-    """Of this process, so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
 def millions(parameters) -> str:
@@ -48,7 +42,7 @@ def main() -> None:
         ["saved and loaded: same fingerprint", str(loaded.weights_fingerprint() == model.weights_fingerprint())]
     )
     del loaded
-    rows.append(["peak memory so far, two models held", f"{peak_gigabytes():.1f} GB"])
+    rows.append(["peak memory so far, two models held", f"{peak_megabytes() / 1024:.1f} GB"])
     model.merge_lora()
     video = torch.rand(1, 17, 3, 128, 128) * 2 - 1
     started = time.perf_counter()
@@ -63,7 +57,7 @@ def main() -> None:
         ["encode", f"{middle - started:.1f} s"],
         ["decode", f"{time.perf_counter() - middle:.1f} s"],
         ["decoded shape, finite", f"{tuple(decoded.shape)}, {bool(decoded.isfinite().all())}"],
-        ["peak memory", f"{peak_gigabytes():.1f} GB"],
+        ["peak memory", f"{peak_megabytes() / 1024:.1f} GB"],
     ]
     print_table("full size", ["", ""], rows)
 

@@ -1,10 +1,11 @@
 """How the benchmarks measure: in one process, alternating, medians; memory in a process of its own."""
 
 import multiprocessing
-import resource
+import re
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,11 +26,16 @@ def alternate(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def peak_megabytes() -> float:
+    """Of this process alone; `getrusage` would begin with the peak of the process that started it."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) / 1024
+
+
 def _measured(function: Callable[..., Any], arguments: tuple, threads: int, results: Any) -> None:
     torch.set_num_threads(threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_megabytes()
     value = function(*arguments)
-    results.put((value, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    results.put((value, peak_megabytes() - before))
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
@@ -38,9 +44,9 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any, 
     results = context.Queue()
     process = context.Process(target=_measured, args=(function, arguments, torch.get_num_threads(), results))
     process.start()
-    value, kilobytes = results.get()
+    value, megabytes = results.get()
     process.join()
-    return value, kilobytes / 1024
+    return value, megabytes
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""The command line `pyratok`. Heavy libraries are imported inside the commands, so that `--help` answers at once."""
+"""The command line `pyratok`."""
 
 import signal
 import sys

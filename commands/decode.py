@@ -4,6 +4,14 @@ from typing import Annotated
 
 import typer
 
+from ..modeling_pyratok.input_checks import check_levels
+from ..modeling_pyratok.pixel_values import values_to_frames
+from ..modeling_pyratok.video_tokens import VideoTokens
+from ..modeling_pyratok.video_writing import VideoWriter
+from ..pipelines.bundled_model import resolve_model
+from ..pipelines.token_streams import token_pieces
+from .errors_for_people import argument_errors
+from .model_use import Work, load_quietly, place
 from .options import ChunkFrames, Device, Dtype, Levels, Model, TileOverlap, TileSize, parse_levels
 
 
@@ -27,15 +35,6 @@ def decode(
 
     Example: `pyratok decode holiday.safetensors holiday.mp4`
     """
-    from ..modeling_pyratok.input_checks import check_levels
-    from ..modeling_pyratok.pixel_values import values_to_frames
-    from ..modeling_pyratok.video_tokens import VideoTokens
-    from ..modeling_pyratok.video_writing import VideoWriter
-    from ..pipelines.bundled_model import resolve_model
-    from ..pipelines.token_streams import token_pieces
-    from .errors_for_people import argument_errors
-    from .model_use import Work, load_quietly, place
-
     work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
     contents = VideoTokens.load(tokens)
     resolve_model(model)  # before the seconds that loading takes

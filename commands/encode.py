@@ -1,18 +1,20 @@
 """`pyratok encode`: a video into a token file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import TokenFileError
+from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+from ..modeling_pyratok.video_reading import VideoReader
+from ..pipelines.bundled_model import resolve_model
+from ..pipelines.token_streams import TokenCollector, keep_levels
+from .frame_source import FrameSource
+from .model_use import Work, load_quietly, place
 from .options import ChunkFrames, Device, Dtype, Levels, MaxFrames, Model, TileOverlap, TileSize, parse_levels
-
-if TYPE_CHECKING:
-    from ..modeling_pyratok.modeling_pyratok import PyraTokModel
-    from ..pipelines.token_streams import TokenCollector
-    from .frame_source import FrameSource
-    from .model_use import Work
+from .tables import show, tokens_table
 
 EXTENSION = ".safetensors"
 
@@ -36,14 +38,6 @@ def encode(
 
     Example: `pyratok encode holiday.mp4 holiday.safetensors`
     """
-    from ..modeling_pyratok.atomic_writing import atomic_path
-    from ..modeling_pyratok.video_reading import VideoReader
-    from ..pipelines.bundled_model import resolve_model
-    from ..pipelines.token_streams import TokenCollector
-    from .frame_source import FrameSource
-    from .model_use import Work, load_quietly, place
-    from .tables import show, tokens_table
-
     _check_extension(tokens)
     work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
     with VideoReader(clip) as reader:
@@ -66,10 +60,8 @@ def _check_extension(tokens: str) -> None:
         raise TokenFileError(f"a token file is called NAME{EXTENSION}, got {tokens!r}")
 
 
-def _collect(model: "PyraTokModel", source: "FrameSource", work: "Work", collector: "TokenCollector") -> None:
+def _collect(model: PyraTokModel, source: FrameSource, work: Work, collector: TokenCollector) -> None:
     """Encode all frames; each is let go as soon as its chunk is done."""
-    from ..pipelines.token_streams import keep_levels
-
     for piece in model.encode_stream(source, chunk_frames=work.chunk_frames, **work.tiles):
         collector.add(keep_levels(model, piece.video_codes, work.levels), piece.video_size)
         for _ in range(piece.video_size[0]):

@@ -32,7 +32,7 @@ def for_people(command: Callable[..., None]) -> Callable[..., None]:
                 raise
             _fail("there is not enough memory: give a smaller --chunk-frames, or --tile-size for large frames")
         except KeyboardInterrupt as interruption:
-            typer.echo("Interrupted; nothing was written.", err=True)
+            typer.echo("Interrupted; no file is half written.", err=True)
             raise typer.Exit(INTERRUPTED) from interruption
 
     return run

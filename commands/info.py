@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
+from ..modeling_pyratok.video_reading import VideoReader
+from ..modeling_pyratok.video_tokens import VideoTokens
+from ..pipelines.bundled_model import BUNDLED_ID
 from .encode import EXTENSION
+from .model_use import load_quietly
+from .tables import model_table, show, tokens_table, video_table
 
 
 def info(
@@ -16,19 +21,10 @@ def info(
 
     Example: `pyratok info holiday.safetensors`
     """
-    from ..pipelines.bundled_model import BUNDLED_ID
-    from .tables import model_table, show, tokens_table, video_table
-
     if path == BUNDLED_ID or os.path.isdir(path):
-        from .model_use import load_quietly
-
         show(model_table(path, load_quietly(path)))
     elif Path(path).suffix == EXTENSION:
-        from ..modeling_pyratok.video_tokens import VideoTokens
-
         show(tokens_table(path, VideoTokens.load(path), os.path.getsize(path)))
     else:
-        from ..modeling_pyratok.video_reading import VideoReader
-
         with VideoReader(path) as reader:
             show(video_table(path, reader.info))

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from ..pipelines.bundled_model import BUNDLED_ID, install_into_cache, shadowing_folder
+
 
 def install(
     cache_dir: Annotated[
@@ -17,8 +19,6 @@ def install(
 
     Example: `pyratok install`
     """
-    from ..pipelines.bundled_model import BUNDLED_ID, install_into_cache, shadowing_folder
-
     typer.echo(f"installed {BUNDLED_ID} into {install_into_cache(cache_dir)}")
     if (folder := shadowing_folder()) is not None:
         typer.echo(

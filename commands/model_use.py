@@ -9,11 +9,11 @@ import transformers
 
 from ..modeling_pyratok.chunks import check_chunk_frames
 from ..modeling_pyratok.errors import PyraTokError
-from ..modeling_pyratok.input_checks import check_levels
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.tiling import plan_tiles
 from ..modeling_pyratok.token_grids import padded_size
 from ..pipelines.model_loading import load_model
+from ..pipelines.token_streams import chosen_levels
 from .errors_for_people import argument_errors
 
 
@@ -31,7 +31,7 @@ class Work:
         config = model.config
         with argument_errors():
             check_chunk_frames(self.chunk_frames)
-            check_levels(self.levels, (torch.empty(0),) * config.num_levels, config.num_levels)
+            chosen_levels(model, self.levels)
             if self.tile_overlap is not None and self.tile_size is None:
                 raise PyraTokError(f"--tile-overlap {self.tile_overlap} needs --tile-size")
             _, height, width = padded_size((1, *frame_size), config.spatial_multiple)

@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
+from ..modeling_pyratok.video_reading import VideoReader
+from ..pipelines.bundled_model import resolve_model
+from .model_use import Work, load_quietly, place
 from .options import ChunkFrames, Device, Dtype, Levels, MaxFrames, Model, TileOverlap, TileSize, parse_levels
+from .output_folder import output_folder
+from .tables import reconstruction_table, show
 
 
 def reconstruct(
@@ -29,12 +34,7 @@ def reconstruct(
 
     Example: `pyratok reconstruct holiday.mp4 --output holiday_tokens`
     """
-    from ..modeling_pyratok.video_reading import VideoReader
-    from ..pipelines.bundled_model import resolve_model
-    from .model_use import Work, load_quietly, place
-    from .output_folder import output_folder
-    from .reconstruction_run import output_names, run_reconstruction
-    from .tables import reconstruction_table, show
+    from .reconstruction_run import output_names, run_reconstruction  # slow: it brings torchmetrics
 
     work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
     folder = Path(output if output is not None else f"{Path(clip).stem}_reconstruction")

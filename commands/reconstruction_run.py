@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.atomic_writing import atomic_path
+from ..modeling_pyratok.errors import PyraTokError, VideoWriteError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.pixel_values import frames_to_values, values_to_frames
 from ..modeling_pyratok.reconstruction_metrics import ClipMetrics, ReconstructionReport
@@ -88,7 +89,8 @@ def run_reconstruction(
                 video.write(copy, seconds)
                 both.write(side_by_side(original, copy), seconds)
                 sheet.add(original, copy)
-    sheet.picture().save(folder / names.contact_sheet)
+    with atomic_path(folder / names.contact_sheet, error=VideoWriteError) as path:
+        sheet.picture().save(path)
     return ReconstructionResult(
         report=metrics.report(),
         level_strides=model.config.level_strides,

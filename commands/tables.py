@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+from ..modeling_pyratok.video_reading import VideoInfo
+from ..modeling_pyratok.video_tokens import VideoTokens
+
 if TYPE_CHECKING:
-    from ..modeling_pyratok.modeling_pyratok import PyraTokModel
-    from ..modeling_pyratok.video_reading import VideoInfo
-    from ..modeling_pyratok.video_tokens import VideoTokens
     from .reconstruction_run import ReconstructionResult
 
 
@@ -20,7 +21,7 @@ def show(table: Table) -> None:
     Console(markup=False, highlight=False, emoji=False).print(table)
 
 
-def reconstruction_table(clip: str, info: "VideoInfo", result: "ReconstructionResult") -> Table:
+def reconstruction_table(clip: str, info: VideoInfo, result: "ReconstructionResult") -> Table:
     """The figures of `pyratok reconstruct`."""
     report, table = result.report, _table(clip)
     table.add_row("frames", f"{report.frames:,}")
@@ -42,7 +43,7 @@ def reconstruction_table(clip: str, info: "VideoInfo", result: "ReconstructionRe
     return table
 
 
-def tokens_table(path: str, tokens: "VideoTokens", num_bytes: int) -> Table:
+def tokens_table(path: str, tokens: VideoTokens, num_bytes: int) -> Table:
     """What a token file holds."""
     frames, height, width = tokens.video_size
     table = _table(path)
@@ -59,7 +60,7 @@ def tokens_table(path: str, tokens: "VideoTokens", num_bytes: int) -> Table:
     return table
 
 
-def video_table(path: str, info: "VideoInfo") -> Table:
+def video_table(path: str, info: VideoInfo) -> Table:
     """What a video's or picture's header says."""
     table = _table(path)
     table.add_row("kind", "picture" if info.is_image else "video")
@@ -72,7 +73,7 @@ def video_table(path: str, info: "VideoInfo") -> Table:
     return table
 
 
-def model_table(folder: str, model: "PyraTokModel") -> Table:
+def model_table(folder: str, model: PyraTokModel) -> Table:
     """What a model folder holds."""
     config, table = model.config, _table(folder)
     table.add_row("kind", "model")

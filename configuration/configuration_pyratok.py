@@ -237,12 +237,32 @@ class PyraTokConfig(PreTrainedConfig):
                 "the backbone has to downsample time by 4: backbone_config['temperal_downsample'] needs exactly two "
                 f"True entries, got {temporal}"
             )
+        for key in ("base_dim", "decoder_base_dim", "z_dim", "num_res_blocks"):
+            size = self.backbone_config.get(key)
+            if size is not None and (not isinstance(size, int) or size < 1):
+                raise ValueError(f"backbone_config['{key}'] must be a positive whole number, got {size!r}")
+        self._validate_residual_widths()
         pixels = 3 * self.patch_size**2
         for key in ("in_channels", "out_channels"):
             if self.backbone_config.get(key, 3) != pixels:
                 raise ValueError(
                     f"backbone_config['{key}'] must be 3 * patch_size**2 = {pixels} for patch_size={self.patch_size}, "
                     f"got {self.backbone_config.get(key, 3)}"
+                )
+
+    def _validate_residual_widths(self) -> None:
+        """The shortcuts of residual blocks join whole groups of channels, so widths have to divide evenly."""
+        if not self.backbone_config.get("is_residual", False):
+            return
+        multipliers = [1, *self._channel_multipliers]
+        factors = [4 * (2 if halves_time else 1) for halves_time in self._temporal_downsampling] + [1]
+        base = self.backbone_config.get("base_dim", 96)
+        for before, after, factor in zip(multipliers, multipliers[1:], factors, strict=False):
+            if base * before * factor % (base * after):
+                raise ValueError(
+                    f"backbone_config['dim_mult'] = {self._channel_multipliers} does not work with residual blocks: from "
+                    f"multiplier {before} to {after}, {before} * {factor} must be a multiple of {after} (the last block, "
+                    "which does not downsample, keeps its width)"
                 )
 
     def validate_levels(self) -> None:
@@ -261,6 +281,14 @@ class PyraTokConfig(PreTrainedConfig):
             raise ValueError(f"level_stages must not decrease, level 1 is the shallowest; got {self.level_stages}")
         for level, (stage, stride) in enumerate(zip(self.level_stages, self.level_strides, strict=True), start=1):
             self._validate_level(level, stage, stride)
+        for level, ((_, one), (_, other)) in enumerate(
+            zip(self.level_strides, self.level_strides[1:], strict=False), start=1
+        ):
+            if one % other and other % one:
+                raise ValueError(
+                    f"of the spatial strides of neighbouring levels one must divide the other; levels {level} and {level + 1} "
+                    f"have {one} and {other}"
+                )
 
     def _validate_level(self, level: int, stage: int, stride: tuple[int, int]) -> None:
         if not 1 <= stage <= len(self.stage_strides):
@@ -302,15 +330,17 @@ class PyraTokConfig(PreTrainedConfig):
             raise ValueError(
                 f"LoRA adapts a frozen backbone: with freeze_backbone=False set lora_rank=0, got lora_rank={self.lora_rank}"
             )
-        if self.lora_rank and self.lora_alpha <= 0:
-            raise ValueError(f"lora_alpha must be positive, got {self.lora_alpha}")
+        if self.lora_rank and not 0 < self.lora_alpha < math.inf:
+            raise ValueError(f"lora_alpha must be positive and finite, got {self.lora_alpha}")
 
     def validate_training(self) -> None:
         """Loss weights and probabilities."""
         if not 0 <= self.level_dropout <= 1:
             raise ValueError(f"level_dropout is a probability between 0 and 1, got {self.level_dropout}")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature must be positive and finite, got {self.temperature}")
+        if not 0 <= self.entropy_diversity < math.inf:
+            raise ValueError(f"entropy_diversity must be a finite number of at least 0, got {self.entropy_diversity}")
         for name in ("l1", "ssim", "commitment", "entropy", "hierarchical", "reconstruction", "codebook"):
             weight = getattr(self, f"{name}_loss_weight")
             if not (0 <= weight < math.inf):

@@ -35,7 +35,7 @@ def convolve(conv: nn.Module, window: torch.Tensor) -> torch.Tensor:
         return torch.mkldnn_convolution(
             window, weight, layer.bias, padding, layer.stride, layer.dilation, layer.groups
         )
-    return F.conv3d(window, weight, layer.bias, stride=layer.stride, padding=padding)
+    return F.conv3d(window, weight, layer.bias, layer.stride, padding, layer.dilation, layer.groups)
 
 
 def _needs_onednn_by_name(x: torch.Tensor, weight: torch.Tensor) -> bool:

@@ -42,32 +42,35 @@ def pad_chunk(video: torch.Tensor, is_first: bool, spatial_multiple: int) -> tor
 
 
 def chunks_of_stream(frames: Iterable[torch.Tensor], chunk_frames: int | None) -> Iterator[torch.Tensor]:
-    """Gather (C, H, W) or (n, C, H, W) tensors into chunks (1, T, C, H, W); at most one chunk is held.
+    """Gather (C, H, W) or (n, C, H, W) tensors into chunks (1, T, C, H, W); at most one chunk and one tensor are held.
 
     Raises:
-        ValueError: for a tensor of another shape than the first, or none at all.
+        ValueError: for a tensor of another shape than the first or not of floating point, or if there is no frame.
     """
     held: list[torch.Tensor] = []
-    count, wanted, shape = 0, None if chunk_frames is None else 1 + chunk_frames, None
+    count, wanted, shape, any_frame = 0, None if chunk_frames is None else 1 + chunk_frames, None, False
     for piece in frames:
         piece = piece.unsqueeze(0) if piece.dim() == 3 else piece
         if piece.dim() != 4 or piece.shape[1] != 3:
             raise ValueError(
                 f"a stream holds tensors (3, H, W) or (n, 3, H, W), got one of shape {tuple(piece.shape)}"
             )
+        if not piece.is_floating_point():
+            raise ValueError(f"a stream holds floating point frames in [-1, 1], got {piece.dtype}")
         shape = shape or piece.shape[1:]
         if piece.shape[1:] != shape:
             raise ValueError(
                 f"all frames of a stream must have one size, got {tuple(piece.shape[1:])} after {tuple(shape)}"
             )
-        held.append(piece)
-        count += piece.shape[0]
-        while wanted is not None and count >= wanted:
-            gathered = torch.cat(held)
-            yield gathered[None, :wanted]
-            held, count = [gathered[wanted:]], count - wanted
-            wanted = chunk_frames
+        while wanted is not None and count + piece.shape[0] >= wanted:
+            held.append(piece[: wanted - count])
+            piece = piece[wanted - count :]
+            yield torch.cat(held)[None]
+            held, count, wanted, any_frame = [], 0, chunk_frames, True
+        if piece.shape[0]:
+            held.append(piece)
+            count, any_frame = count + piece.shape[0], True
     if count:
         yield torch.cat(held)[None]
-    elif shape is None:
+    elif not any_frame:
         raise ValueError("the stream has no frames; a video needs at least one")

@@ -37,7 +37,8 @@ def entropy_of_mean_code(logits: torch.Tensor, temperature: float) -> torch.Tens
 
     The bits of a token are independent, so its distribution is the outer product of those of two halves of its bits, and the
     sum of outer products over N tokens is one matrix product (2^(d/2), N) x (N, 2^(d/2)); nothing of size (N, 2^d) exists.
-    With torch.distributed initialised, the mean is over the tokens of all processes.
+    With torch.distributed initialised, the mean is over the tokens of all processes; without gradient (in validation, which
+    one process may do alone) it is over those of this process.
 
     Args:
         logits: (..., d).
@@ -48,7 +49,7 @@ def entropy_of_mean_code(logits: torch.Tensor, temperature: float) -> torch.Tens
     first, second = logits.split([num_bits - num_bits // 2, num_bits // 2], dim=-1)
     joint = _half_distribution(first, temperature).T @ _half_distribution(second, temperature)
     count = torch.tensor(float(logits.shape[0]), device=logits.device, dtype=logits.dtype)
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if torch.is_grad_enabled() and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         from torch.distributed.nn.functional import all_reduce
 
         joint, count = all_reduce(joint), all_reduce(count)

@@ -70,6 +70,8 @@ def check_codes(
             )
         if tensor.is_floating_point() or tensor.dtype == torch.bool:
             raise ValueError(f"the codes of level {level} must be integers, got {tensor.dtype}")
+        if not tensor.shape[0]:
+            raise ValueError(f"the codes of level {level} are an empty batch: {tuple(tensor.shape)}")
         low, high = int(tensor.min()), int(tensor.max())
         if low < 0 or high >= 2**num_bits:
             raise ValueError(f"the codes of level {level} must lie in [0, {2**num_bits}), got {low} to {high}")

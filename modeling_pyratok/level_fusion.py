@@ -33,7 +33,7 @@ class DecoderLateral(nn.Module):
 
 
 def lateral_stage(config: PyraTokConfig, level: int) -> int | None:
-    """The first decoder stage with the level's spatial stride and at least its frame rate; None if the latent is as fine."""
+    """The first decoder stage that is at least as fine as the level in space and time; None if the latent is as fine."""
     temporal, spatial = config.level_strides[level]
     latent_temporal, latent_spatial = config.stage_strides[-1]
     if temporal >= latent_temporal and spatial >= latent_spatial:

@@ -1,11 +1,13 @@
 """LoRA on the convolutions of a frozen encoder, through peft.
 
 peft's layer for Conv3d calls lora_A on the unpadded input, which a causal convolution with a cache does not have. A convolution
-is linear in its weight, so here the low-rank update is added to the weight instead of to the output: W + (alpha / r) B A. That
-is the same function, needs no second pass over the pixels, and makes merged and unmerged weights agree.
+is linear in its weight, so for the causal convolutions the low-rank update is added to the weight instead of to the output,
+W + (alpha / r) B A. That is the same function, needs no second pass over the pixels, and makes merged and unmerged weights
+agree. The few two-dimensional convolutions (resampling, attention) keep peft's own layer.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
@@ -95,13 +97,29 @@ class LoraMerging:
         for _, layer in lora_layers(self):
             if layer.merged:
                 layer.merged_adapters.clear()
-                layer.base_layer.weight.data = layer.unmerged_weight
+                layer.base_layer.weight.data = _unmerged_weight(layer)
                 del layer.unmerged_weight
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """As in torch; merging is for inference, so training mode unmerges (merged factors would get no gradient)."""
+        if mode:
+            self.unmerge_lora()
+        return super().train(mode)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As in torch; the weights that come in are unmerged, so the model is too."""
+        self.unmerge_lora()
+        return super().load_state_dict(*args, **kwargs)
 
     def unmerged_state_dict(self) -> dict[str, torch.Tensor]:
         """The state dict as it is without merging."""
         state = self.state_dict()
         for name, layer in lora_layers(self):
             if layer.merged:
-                state[f"{name}.base_layer.weight"] = layer.unmerged_weight
+                state[f"{name}.base_layer.weight"] = _unmerged_weight(layer)
         return state
+
+
+def _unmerged_weight(layer: LoraLayer) -> torch.Tensor:
+    """The weight from before merging, in the type and on the device that the layer has by now."""
+    return layer.unmerged_weight.to(layer.base_layer.weight)

@@ -14,7 +14,7 @@ from transformers.utils import can_return_tuple
 from ..configuration.configuration_pyratok import PyraTokConfig
 from .backbone import decode_latents, encode_features, modules_without_use, unpatchify
 from .backbone_loading import backbone_settings, copy_backbone_weights, load_backbone
-from .binary_codebook import BinaryCodebook
+from .binary_codebook import BinaryCodebook, codes_to_bits
 from .chunks import check_chunk_frames, chunk_bounds, chunks_of_stream, level_bounds, pad_chunk
 from .input_checks import check_codes, check_levels, check_text, check_video
 from .lapq import LaPQPyramid, PyramidOutput
@@ -38,7 +38,8 @@ class PyraTokPreTrainedModel(PreTrainedModel):
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["AutoencoderKLWan", "LaPQPyramid", "LevelFusion"]
+    # The executor reads the weights of layers without calling them, so the model stays whole on one device.
+    _no_split_modules = None
     _skip_keys_device_placement = ["feat_cache", "feat_idx"]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -80,7 +81,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
     def from_backbone(
         cls, vae: AutoencoderKLWan | str | os.PathLike, loading_options: dict[str, Any] | None = None, **config: Any
     ) -> "PyraTokModel":
-        """A new tokenizer around a pretrained VAE, whose weights are kept bit for bit.
+        """A new tokenizer around a pretrained VAE, whose weights are kept bit for bit, in their type and on their device.
 
         Args:
             vae: an `AutoencoderKLWan`, a folder or a Hub id.
@@ -91,7 +92,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             TypeError: if `vae` is none of these. ValueError: if the configuration does not fit the VAE.
         """
         vae = load_backbone(vae, **(loading_options or {}))
-        model = cls(PyraTokConfig(backbone_config=backbone_settings(vae), **config))
+        model = cls(PyraTokConfig(backbone_config=backbone_settings(vae), **config)).to(vae.device, vae.dtype)
         copy_backbone_weights(vae, model.backbone)
         return model.eval()
 
@@ -129,7 +130,6 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         chunk_frames: int | None = 16,
         tile_size: int | None = None,
         tile_overlap: int | None = None,
-        **kwargs: Any,
     ) -> PyraTokEncoderOutput:
         """Video -> tokens.
 
@@ -177,7 +177,6 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         levels: Iterable[int] | None = None,
         tile_size: int | None = None,
         tile_overlap: int | None = None,
-        **kwargs: Any,
     ) -> PyraTokDecoderOutput:
         """Tokens -> video.
 
@@ -216,6 +215,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             filled += kept
         return PyraTokDecoderOutput(video.clamp_(-1, 1))
 
+    @apply_forward_hook
     @torch.no_grad()
     def encode_stream(
         self,
@@ -243,6 +243,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             size = (chunk.shape[1], *chunk.shape[-2:])
             yield PyraTokEncoderOutput(pyramid.codes, pyramid.features, size)
 
+    @apply_forward_hook
     @torch.no_grad()
     def decode_stream(
         self,
@@ -268,6 +269,9 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             grids = self._piece_grids(piece, is_first=state is None)
             check_codes(piece.video_codes, present, grids, self.config.codebook_bits)
             chunk = [codes if level in present else None for level, codes in enumerate(piece.video_codes, start=1)]
+            batch = piece.video_codes[present[0] - 1].shape[0]
+            if batch != 1:
+                raise ValueError(f"a stream has batch size 1, got a piece of batch size {batch}")
             pixels, state = self._decode_chunk(chunk, grids, state, tile_size, tile_overlap)
             yield pixels[0, :frames, :, :height, :width].clamp(-1, 1)
 
@@ -342,7 +346,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         return [
             self.fusion.missing[index].view(1, -1, 1, 1, 1).expand(batch, -1, *grid)
             if level is None
-            else self.codebook.embed_codes(level).permute(0, 4, 1, 2, 3)
+            else self.codebook(codes_to_bits(level, self.config.codebook_bits, self.dtype)).permute(0, 4, 1, 2, 3)
             for index, (level, grid) in enumerate(zip(codes, grids, strict=True))
         ]
 
@@ -420,7 +424,13 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         """SHA-256 of the tokenizer's tensors, in hexadecimal; the same whether LoRA is merged or not."""
         return fingerprint(self.unmerged_state_dict())
 
-    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike,
+        is_main_process: bool = True,
+        state_dict: dict[str, torch.Tensor] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """As in transformers; merged LoRA weights are saved unmerged."""
-        kwargs.setdefault("state_dict", self.unmerged_state_dict())
-        super().save_pretrained(save_directory, *args, **kwargs)
+        state_dict = self.unmerged_state_dict() if state_dict is None else state_dict
+        super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)

@@ -38,9 +38,11 @@ def tokenizer_losses(
     }
     total = reconstruction.new_zeros((), dtype=torch.float32)
     losses = {}
-    for name, (weight, compute) in terms.items():
-        part = config.reconstruction_loss_weight if name in ("l1", "ssim") else config.codebook_loss_weight
-        with torch.set_grad_enabled(torch.is_grad_enabled() and weight * part > 0):
-            losses[name] = compute()
-        total = total + part * weight * losses[name]
+    # The caller's autocast would take the entropies in half precision.
+    with torch.autocast(reconstruction.device.type, enabled=False):
+        for name, (weight, compute) in terms.items():
+            part = config.reconstruction_loss_weight if name in ("l1", "ssim") else config.codebook_loss_weight
+            with torch.set_grad_enabled(torch.is_grad_enabled() and weight * part > 0):
+                losses[name] = compute()
+            total = total + part * weight * losses[name]
     return total, losses

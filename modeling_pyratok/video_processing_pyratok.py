@@ -11,6 +11,7 @@ from transformers.image_processing_utils import BatchFeature
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from .errors import PyraTokError
+from .media_opening import VideoSource
 from .pixel_values import frames_to_values, values_to_frames
 from .video_frames import over_black
 from .video_reading import VideoReader, read_video
@@ -59,9 +60,8 @@ class PyraTokVideoProcessor(VideoProcessorMixin):
 
         A file is opened at once (a wrong one raises here) and is never in memory as a whole.
         """
-        if _is_file(video):
-            return _stream_file(VideoReader(video))
-        return iter(self._video_values(_only_video(video)))
+        video = _only_video(video)
+        return _stream_file(VideoReader(video)) if _is_file(video) else iter(self._video_values(video))
 
     def postprocess_video(self, video_values: torch.Tensor, output_type: str = "np") -> Any:
         """The model's values (B, T, C, H, W) in [-1, 1] -> pictures; values outside are clamped.
@@ -89,11 +89,17 @@ class PyraTokVideoProcessor(VideoProcessorMixin):
             return frames_to_values(_stack_images(video))
         if isinstance(video, np.ndarray):
             _check_shape(video.shape, "an array", "(T, H, W, 3)", channels=-1)
-            return _scaled(torch.from_numpy(video).movedim(-1, 1))
+            return _scaled(torch.from_numpy(_plain(video)).movedim(-1, 1))
         if isinstance(video, torch.Tensor):
             _check_shape(video.shape, "a tensor", "(T, 3, H, W)", channels=1)
             return _scaled(video)
         raise TypeError(f"a video is a path, a tensor, an array or a list of PIL images, got {type(video).__name__}")
+
+
+def file_of(videos: Any) -> VideoSource | None:
+    """The file that a video, or a batch of one, is given as; None if it is given as anything else."""
+    split = _split_batch(videos)
+    return split[0] if len(split) == 1 and _is_file(split[0]) else None
 
 
 def _is_file(video: Any) -> bool:
@@ -133,6 +139,11 @@ def _check_shape(shape: tuple[int, ...], kind: str, wanted: str, channels: int) 
         raise PyraTokError(f"a video given as {kind} is {wanted}, got {tuple(shape)}{hint}")
     if 0 in shape:
         raise PyraTokError(f"a video needs at least one frame, row and column, got {tuple(shape)}")
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The array as torch can take it: without negative strides (`frames[..., ::-1]`), in this machine's byte order."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
 def _scaled(video: torch.Tensor) -> torch.Tensor:

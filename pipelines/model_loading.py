@@ -1,6 +1,7 @@
 """Loading a tokenizer whole: a model folder that lacks a part of its weights is refused, not filled with noise."""
 
 import os
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -21,17 +22,30 @@ def load_model(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> PyraTokMode
 
     Raises PyraTokError with one sentence if there is no such model, or if it cannot be loaded completely.
     """
+    model = _load_whole(id_or_folder, dtype=torch.float32)
+    model.name_or_path = os.fspath(id_or_folder)  # `pyratok`, not the folder that it stands for here
+    return model.eval()
+
+
+def check_model(id_or_folder: str | os.PathLike[str]) -> None:
+    """Check what `load_model` checks for a loader that does not: of the weights only names and shapes are read.
+
+    Raises PyraTokError as `load_model` does.
+    """
+    _load_whole(id_or_folder, device_map="meta")
+
+
+def _load_whole(id_or_folder: str | os.PathLike[str], **options: Any) -> PyraTokModel:
     name, source = os.fspath(id_or_folder), resolve_model(id_or_folder)
     try:
-        model, loading = PyraTokModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+        model, loading = PyraTokModel.from_pretrained(source, output_loading_info=True, **options)
     except CANNOT_LOAD as problem:
         raise PyraTokError(f"the model {name!r} cannot be loaded: {_first_line(problem)}") from problem
     for kind, found in loading.items():
         if found:
             what = kind.replace("_", " ")
             raise PyraTokError(f"the model {name!r} is not complete, or not for this version: {what} {_some(found)}")
-    model.name_or_path = name  # `pyratok`, not the folder that it stands for here
-    return model.eval()
+    return model
 
 
 def _first_line(problem: Exception) -> str:

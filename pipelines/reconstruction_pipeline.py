@@ -1,6 +1,5 @@
 """Videos to tokens and back, as a diffusers pipeline."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,13 +10,13 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
-from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
+from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor, file_of
 from ..modeling_pyratok.video_reading import VideoReader
 from ..modeling_pyratok.video_tokens import VideoTokens
 from .bundled_model import BUNDLED_ID
 from .model_loading import load_model
 from .root_repository import RootRepository
-from .token_streams import ReconstructedPiece, keep_levels, reconstruct_stream, recorded_id
+from .token_streams import ReconstructedPiece, chosen_levels, keep_levels, reconstruct_stream, recorded_id
 
 DEFAULT_FPS = 24
 """Frames per second of a video that does not say, an array for example."""
@@ -99,6 +98,7 @@ class PyraTokReconstructionPipeline(RootRepository, DiffusionPipeline):
         Raises ValueError for a wrong shape or range, for more than one video, and for levels, chunk or tile sizes that
         the model does not take; VideoReadError for a file that cannot be read; TypeError for what is no video.
         """
+        levels = chosen_levels(self.vq_model, levels)
         values = self.video_processor(video, return_tensors="pt")["pixel_values_videos"]  # (1, T, C, H, W)
         if values.shape[0] != 1:
             raise ValueError(f"the pipeline takes one video at a time, got {values.shape[0]}; call it for each")
@@ -157,7 +157,8 @@ def _on(device: torch.device, tensor: torch.Tensor | None) -> torch.Tensor | Non
 
 def _fps_of(video: Any) -> Fraction | int:
     """Frames per second of a file; anything else does not say."""
-    if not isinstance(video, str | os.PathLike | bytes):
+    file = file_of(video)
+    if file is None:
         return DEFAULT_FPS
-    with VideoReader(video) as reader:
+    with VideoReader(file) as reader:
         return reader.info.fps

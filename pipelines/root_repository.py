@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 from transformers.utils import IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
 from .bundled_model import BUNDLED_ID, resolve_model
+from .model_loading import check_model
 
 ROOT_COMPONENTS = ("vq_model", "video_processor")
 """Components that lie at the root. The processor's file is given its older name, preprocessor_config.json, there:
@@ -65,9 +66,14 @@ class RootRepository:
         """Load a pipeline: from the bundled model (`pyratok`), a folder or a Hub id; see `DiffusionPipeline`.
 
         The folder may be the repository of a larger pipeline: this one takes the components that it needs.
+
+        Raises PyraTokError with one sentence if the folder's tokenizer is not complete (diffusers would start with
+        random weights in the gaps), unless `vq_model` is given.
         """
         name = os.fspath(pretrained_model_name_or_path)
         source = resolve_model(BUNDLED_ID) if name == BUNDLED_ID else name
+        if "vq_model" not in kwargs and os.path.isdir(source):
+            check_model(name)
         pipeline = super().from_pretrained(source, **kwargs)
         pipeline.register_to_config(_name_or_path=name)
         return pipeline

@@ -33,6 +33,15 @@ class ReconstructedPiece:
         return self.video_values.shape[0], *self.video_values.shape[2:]
 
 
+def chosen_levels(model: PyraTokModel, levels: Iterable[int] | None) -> tuple[int, ...]:
+    """`levels` (1..L; None for all), sorted: to be checked before the work of encoding.
+
+    Raises ValueError for a level that is repeated or unknown, and if there is none.
+    """
+    num_levels = model.config.num_levels
+    return check_levels(levels, (torch.empty(0),) * num_levels, num_levels)
+
+
 def keep_levels(
     model: PyraTokModel, video_codes: Sequence[torch.Tensor | None], levels: Iterable[int] | None
 ) -> tuple[torch.Tensor | None, ...]:
@@ -74,7 +83,7 @@ def reconstruct_stream(
 
     Raises ValueError as `encode_stream` and `decode_stream` do.
     """
-    wanted = None if levels is None else tuple(levels)
+    wanted = chosen_levels(model, levels)
     encoded: deque[tuple[torch.Tensor | None, ...]] = deque()
 
     def pieces() -> Iterator[PyraTokEncoderOutput]:

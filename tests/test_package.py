@@ -20,7 +20,7 @@ ALLOWED_IMPORTS = {
     "configuration": set(),
     "modeling_pyratok": {"configuration"},
     "pipelines": {"configuration", "modeling_pyratok", "hub_cards"},
-    "training": {"configuration", "modeling_pyratok"},
+    "training": {"configuration", "modeling_pyratok", "pipelines"},
     "commands": {"configuration", "modeling_pyratok", "pipelines", "training"},
     "hub_cards": set(),
 }
@@ -37,9 +37,14 @@ PUBLIC_NAMES = [
     "PyraTokReconstructionPipeline",
     "PyraTokVideoProcessor",
     "TokenFileError",
+    "VideoInfo",
     "VideoReadError",
+    "VideoReader",
     "VideoTokens",
     "VideoWriteError",
+    "VideoWriter",
+    "read_video",
+    "write_video",
 ]
 
 

@@ -1,6 +1,7 @@
 """README's examples run as they stand: every ```bash and ```python block, offline, in a folder that holds `clip.mp4`.
 
-Blocks marked ```console show commands that make environments or clone, and are not run.
+Blocks marked ```console show commands that make environments, clone or take hours, and are not run; of the training
+command a small variant is.
 """
 
 import os
@@ -56,6 +57,21 @@ def test_bash_examples_leave_their_results(folder):
 @pytest.mark.parametrize("code", blocks("python"), ids=["encode_and_decode", "stream", "token_file", "from_backbone"])
 def test_python_examples_run(code, folder):
     run([sys.executable, "-c", code], folder)
+    if "decoded.mp4" in code:
+        (original, before), (decoded, after) = (pyratok.read_video(folder / n) for n in ("clip.mp4", "decoded.mp4"))
+        assert decoded.shape == original.shape and after.fps == before.fps
+
+
+@pytest.mark.slow
+def test_the_training_command_runs(clips, tmp_path):
+    for split, names in {"train": ("city", "earth"), "validation": ("dog",)}.items():
+        (tmp_path / "video" / split).mkdir(parents=True)
+        for name in names:
+            shutil.copy(clips[name], tmp_path / "video" / split)
+    command = re.search(r"^\$ python (-m pyratok\.training.*)$", README.read_text("utf-8"), re.MULTILINE).group(1)
+    command = command.replace("default", "tiny").replace("path/to/video", "video")
+    run([sys.executable, *command.split(), "max_steps=2", "warmup_steps=1", "validation_clips=1"], tmp_path)
+    assert pyratok.PyraTokModel.from_pretrained(tmp_path / "runs" / "mine" / "model").num_parameters() > 0
 
 
 def test_links_to_files_lead_somewhere():

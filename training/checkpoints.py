@@ -5,14 +5,14 @@ import os
 import random
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, load_model, save, save_file, save_model
 from torch import nn
 
 from ..modeling_pyratok.errors import PyraTokError
@@ -33,17 +33,28 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> None:
     temporary.mkdir()
     try:
         write(temporary)
-        for path in temporary.rglob("*"):
+        for path in (*temporary.rglob("*"), temporary):
             _flush_to_disk(path)
-        if target.exists():  # a folder that is not empty cannot be renamed over
-            old = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
-            target.rename(old)
-            temporary.rename(target)
-            shutil.rmtree(old)
+        if target.exists():
+            _replace(target, temporary)
         else:
             temporary.rename(target)
+        _flush_to_disk(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(target: Path, new: Path) -> None:
+    """Put folder `new` in the target's place: a folder that is not empty has to be moved away before."""
+    old = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        target.rename(old)
+        new.rename(target)
+    except BaseException:
+        if not target.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
@@ -55,6 +66,11 @@ def remove_leftovers(folder: Path, kept: int) -> None:
     """Delete all but the newest `kept` checkpoints, and what a killed run left half written."""
     for path in checkpoint_folders(folder)[:-kept]:
         shutil.rmtree(path)
+    remove_unfinished(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what a killed `write_folder` left in the parent folder of its target."""
     for path in folder.glob(f"{TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -65,11 +81,19 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
     progress: dict[str, Any],
+    random_states: Sequence[bytes],
 ) -> None:
-    """Write the whole state into `folder`; `progress` is what JSON can hold (step, clips consumed, settings)."""
+    """Write the whole state into `folder`.
+
+    Args:
+        progress: what JSON can hold (step, clips consumed, settings).
+        random_states: the `random_state()` of every process, in order.
+    """
     save_model(model, str(folder / "model.safetensors"))
     save_file(_contiguous(average.values), folder / "average.safetensors")
     save_file(_contiguous(_optimizer_tensors(model, optimizer)), folder / "optimizer.safetensors")
+    for process, state in enumerate(random_states):
+        (folder / _random_name(process)).write_bytes(state)
     (folder / "state.json").write_text(json.dumps({"format": FORMAT, **progress}, indent=1))
 
 
@@ -100,8 +124,8 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         raise CheckpointError(f"checkpoint {folder} does not fit this model or is damaged: {error}") from error
 
 
-def save_random_state(path: Path) -> None:
-    """Write the state of the generators of python, numpy and torch (CPU, and this process's CUDA device)."""
+def random_state() -> bytes:
+    """The state of the generators of python, numpy and torch (CPU, and this process's CUDA device), as safetensors."""
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state()
     tensors = {
@@ -112,11 +136,12 @@ def save_random_state(path: Path) -> None:
     if torch.cuda.is_available():
         tensors["cuda"] = torch.cuda.get_rng_state()
     plain = {"python": [version, gauss], "numpy": [kind, int(position), int(has_gauss), float(cached)]}
-    save_file(tensors, path, metadata={"plain": json.dumps(plain)})
+    return save(tensors, metadata={"plain": json.dumps(plain)})
 
 
-def load_random_state(path: Path) -> None:
-    """Set the generators to what `save_random_state` wrote. Raises CheckpointError."""
+def load_random_state(folder: Path, process: int) -> None:
+    """Set the generators to the `random_state` of a process in checkpoint `folder`. Raises CheckpointError."""
+    path = folder / _random_name(process)
     try:
         tensors = load_file(path)
         with safe_open(path, framework="pt") as file:
@@ -130,6 +155,10 @@ def load_random_state(path: Path) -> None:
     torch.set_rng_state(tensors["torch"])
     if "cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["cuda"])
+
+
+def _random_name(process: int) -> str:
+    return f"random_{process}.safetensors"
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -149,6 +178,8 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
         if value.shape == weight.shape:
             # The weight's own memory layout: another one takes another code path and rounds otherwise.
             value = torch.empty_like(weight, requires_grad=False).copy_(value)
+        else:
+            value = value.to(weight.device)  # the count of steps: fused AdamW wants it there too
         optimizer.state[weight][key] = value
 
 

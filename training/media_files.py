@@ -11,7 +11,7 @@ import torch
 from datasets import Image, Video, load_dataset
 
 from ..modeling_pyratok.errors import PyraTokError, VideoReadError
-from ..modeling_pyratok.video_reading import read_video
+from ..modeling_pyratok.video_reading import VideoReader
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ def _listed(builder: str, column: str, feature: Video | Image, folder: str, spli
 class DecodedFiles:
     """Decoded files by index, least recently used ones leaving first when `cache_bytes` are exceeded.
 
-    A file that cannot be read is logged by name, counted in `unreadable`, and replaced by the next one in the list, so
-    that which frames an index stands for depends on the files alone.
+    A file that cannot be read, or that alone would exceed `cache_bytes`, is logged by name, counted in `unreadable`, and
+    replaced by the next one in the list, so that which frames an index stands for depends on the files and on
+    `cache_bytes` alone.
     """
 
     def __init__(self, files: Sequence[MediaFile], cache_bytes: float):
@@ -88,16 +89,34 @@ class DecodedFiles:
         if path in self.unreadable:
             return None
         try:
-            frames, _ = read_video(path if Path(path).exists() else _fetched(path))  # (T, H, W, 3)
+            frames = self._read(path)
         except (VideoReadError, OSError) as error:
             self.unreadable[path] = str(error)
             logger.warning("skipped unreadable file %s (%d so far): %s", path, len(self.unreadable), error)
             return None
         self._cached[index] = frames
         self._used_bytes += frames.nbytes
-        while self._used_bytes > self._cache_bytes and len(self._cached) > 1:
+        while self._used_bytes > self._cache_bytes:
             self._used_bytes -= self._cached.popitem(last=False)[1].nbytes
         return frames
+
+    def _read(self, path: str) -> torch.Tensor:
+        """All frames, uint8 (T, H, W, 3). Raises VideoReadError, also if they do not fit into the cache."""
+        with VideoReader(path if Path(path).exists() else _fetched(path)) as reader:
+            info = reader.info
+            room = int(self._cache_bytes // (info.height * info.width * 3))  # frames
+            too_long = VideoReadError(
+                f"{path} has more than the {room} frames of {info.width}x{info.height} that fit into "
+                f"{self._cache_bytes / 1e9:.3g} GB; split it, or raise cache_gigabytes."
+            )
+            if (info.num_frames or 0) > room:
+                raise too_long
+            frames = []
+            for frame in reader:
+                if len(frames) == room:  # the header said less, or nothing
+                    raise too_long
+                frames.append(frame)
+        return torch.stack(frames)
 
 
 def _fetched(path: str) -> bytes:

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("num_frames height width clips_per_decode decode_pool batch_size max_steps", lambda v: v >= 1, "at least 1"),
     ("log_every validate_every kept_checkpoints validation_clips sheet_clips", lambda v: v >= 1, "at least 1"),
     ("validation_num_frames validation_height validation_width", lambda v: v >= 1, "at least 1"),
-    ("seed warmup_steps cache_gigabytes weight_decay", lambda v: v >= 0, "at least 0"),
-    ("learning_rate max_gradient_norm checkpoint_minutes", lambda v: v > 0, "above 0"),
+    ("seed warmup_steps weight_decay", lambda v: v >= 0, "at least 0"),
+    ("learning_rate max_gradient_norm checkpoint_minutes cache_gigabytes", lambda v: v > 0, "above 0"),
     ("image_share resized_share flip_share final_learning_rate_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
     ("minimum_scale", lambda v: 0 < v <= 1, "above 0 and at most 1"),
     ("beta_one beta_two average_decay", lambda v: 0 <= v < 1, "at least 0 and below 1"),
@@ -45,7 +46,8 @@ class StageOneSettings:
         model_config: keyword arguments of `PyraTokConfig` for a new model. Exactly one of the two is given.
 
     Data:
-        video_folder: a `videofolder` of `datasets` (a local folder, or a Hub id).
+        video_folder: a local folder, laid out as a `videofolder` of `datasets`. A file is decoded whole: one that takes more
+            memory than there is for videos (see cache_gigabytes) is skipped like one that cannot be read.
         video_split: its training split.
         validation_split: its split for validation; None trains without validation.
         image_folder: an `imagefolder` whose photographs become panned and zoomed clips; None for none.
@@ -55,7 +57,7 @@ class StageOneSettings:
         minimum_scale: see above; a clip never needs more of the video than there is.
         flip_share: how many of the clips are mirrored left to right.
         cache_gigabytes: memory for decoded videos and images; those used longest ago make room. One 256 x 144 frame
-            takes 0.1 MB.
+            takes 0.1 MB. If there are images a quarter of it is theirs.
         clips_per_decode: clips taken from a video before it is left, for data that do not fit in the cache.
         decode_pool: videos between which such clips alternate, so that one batch does not show one video.
 
@@ -174,7 +176,14 @@ def load_settings(recipe: str | Path, overrides: Sequence[str] = ()) -> StageOne
             raise SettingsError(f"override '{override}' has no '='; write it as key=value, for example max_steps=200")
         name, _, entry = key.strip().partition(".")
         value = _parsed(text, f"override '{override}'")
-        values[name] = {**(values.get(name) or {}), entry: value} if entry else value
+        if entry:
+            mapping = values.get(name) or {}
+            if not isinstance(mapping, dict):
+                raise SettingsError(
+                    f"override '{override}': {name} is {mapping!r} and has no entries; write {name}=..."
+                )
+            value = {**mapping, entry: value}
+        values[name] = value
     known = {item.name for item in dataclasses.fields(StageOneSettings)}
     if unknown := sorted(set(values) - known):
         raise SettingsError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
@@ -189,11 +198,20 @@ def _recipe_text(recipe: str | Path) -> str:
         if not path.is_file():
             raise SettingsError(f"there is no recipe at {path}")
         return path.read_text()
-    folder = resources.files(__package__) / RECIPES
-    if not (folder / f"{recipe}.yaml").is_file():
-        names = sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    names = packaged_recipes()
+    if str(recipe) not in names:
         raise SettingsError(f"no recipe is called '{recipe}'; give a .yaml file or one of: {', '.join(names)}")
-    return (folder / f"{recipe}.yaml").read_text()
+    return (_recipes_folder() / f"{recipe}.yaml").read_text()
+
+
+def packaged_recipes() -> list[str]:
+    """The names of the recipes of the package."""
+    names = (item.name for item in _recipes_folder().iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def _recipes_folder() -> Traversable:
+    return resources.files(__package__) / RECIPES
 
 
 def _parsed(text: str, what: str) -> Any:

@@ -18,25 +18,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.pixel_values import frames_to_values
 from .checkpoints import (
     CheckpointError,
     checkpoint_folders,
     load_checkpoint,
     load_progress,
     load_random_state,
+    random_state,
     remove_leftovers,
+    remove_unfinished,
     save_checkpoint,
-    save_random_state,
     write_folder,
 )
 from .run_records import draw_contact_sheet, draw_curves
-from .settings import SettingsError, StageOneSettings, load_settings
+from .settings import SettingsError, StageOneSettings, load_settings, packaged_recipes
 from .train_state import TrainState, Window, new_state
 from .validation import validate
-from .video_clips import pixel_values
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +108,7 @@ def next_clips(state: TrainState) -> torch.Tensor:
     first = state.clips_consumed + accelerator.process_index * size
     batch = state.sampler.batch(range(first, first + size))
     state.clips_consumed += size * accelerator.num_processes
-    values = pixel_values(batch.frames, accelerator.device)
+    values = frames_to_values(batch.frames.to(accelerator.device))  # in memory the channels stay last
     return values if state.settings.channels_last else values.contiguous()
 
 
@@ -165,7 +167,7 @@ def validation_step(state: TrainState) -> None:
 def save(state: TrainState) -> None:
     """Write a checkpoint and, as `model/`, the model with averaged weights; delete checkpoints that are too old."""
     folder = state.output / "checkpoints"
-    target = folder / f"step_{state.step:08d}"
+    random_states = gather_object([random_state()])  # of all processes, in order
     if state.accelerator.is_main_process:
         progress = {
             "step": state.step,
@@ -175,16 +177,13 @@ def save(state: TrainState) -> None:
         }
 
         def write(path: Path) -> None:
-            save_checkpoint(path, state.model, state.optimizer, state.average, progress)
-            save_random_state(path / _random_name(0))
+            save_checkpoint(path, state.model, state.optimizer, state.average, progress, random_states)
 
-        write_folder(target, write)
+        write_folder(folder / f"step_{state.step:08d}", write)
         with state.average.applied_to(state.model):
             write_folder(state.output / "model", lambda path: state.model.save_pretrained(path))
         remove_leftovers(folder, state.settings.kept_checkpoints)
-    state.accelerator.wait_for_everyone()
-    if not state.accelerator.is_main_process:
-        save_random_state(target / _random_name(state.accelerator.process_index))
+        remove_unfinished(state.output)
     state.accelerator.wait_for_everyone()
 
 
@@ -196,7 +195,7 @@ def resume(state: TrainState) -> None:
         progress = load_progress(folders[-1])
         _compare_settings(state, progress)
         load_checkpoint(folders[-1], state.model, state.optimizer, state.average)
-        load_random_state(folders[-1] / _random_name(state.accelerator.process_index))
+        load_random_state(folders[-1], state.accelerator.process_index)
         step = state.step = progress["step"]
         state.clips_consumed = progress["clips_consumed"]
         logger.info("going on from %s", folders[-1])
@@ -272,14 +271,10 @@ def _quiet(state: TrainState) -> bool:
     return not (state.accelerator.is_main_process and sys.stderr.isatty())
 
 
-def _random_name(process: int) -> str:
-    return f"random_{process}.safetensors"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code (0 also when stopped by a signal, 2 for a clear error)."""
     parser = argparse.ArgumentParser(prog="python -m pyratok.training.stage_one", description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", help="a YAML file, or the name of a recipe of the package (tiny)")
+    parser.add_argument("recipe", help=f"a YAML file, or a recipe of the package: {', '.join(packaged_recipes())}")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the recipe")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -150,5 +150,5 @@ def _validation(settings: StageOneSettings) -> torch.Tensor:
         settings.validation_height or settings.height,
         settings.validation_width or settings.width,
     )
-    files = DecodedFiles(list_videos(settings.video_folder, settings.validation_split), cache_bytes=0)
+    files = DecodedFiles(list_videos(settings.video_folder, settings.validation_split), settings.cache_gigabytes * 1e9)
     return validation_clips(files, settings.validation_clips, shape)

@@ -1,13 +1,19 @@
 """Validation: how well fixed clips come back, always the same ones."""
 
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import nn
 
+from ..modeling_pyratok.pixel_values import frames_to_values, values_to_frames
+from ..modeling_pyratok.reconstruction_metrics import psnr_of
 from .code_statistics import CodeStatistics
 from .media_files import DataError, DecodedFiles
-from .video_clips import ClipShape, centre_video_clip, pixel_values
+from .video_clips import ClipShape, centre_video_clip
+
+SMALLEST_ERROR = 1e-12
+"""Of a frame: an exact copy, a black frame for example, counts as 120 dB, for infinity would be the mean of all."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def validate(
     statistics = CodeStatistics(codebook_bits)
     squared_errors, pictures, sums = [], [], {}
     for batch in clips.split(batch_size):
-        values = pixel_values(batch, device)  # (B, T, 3, H, W)
+        values = frames_to_values(batch.to(device))  # (B, T, 3, H, W)
         output = model(pixel_values_videos=values, target_values=values)  # a target, for the losses
         video = output.video_values.float().clamp(-1, 1)
         squared_errors.append(((video - values) / 2).square().mean(dim=(2, 3, 4)))  # (B, T)
@@ -59,12 +65,12 @@ def validate(
         for name, value in {"loss": output.loss, **output.losses}.items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
         if sum(map(len, pictures)) < shown:
-            pictures.append(((video + 1) * 127.5).round().to(torch.uint8).permute(0, 1, 3, 4, 2).cpu())
+            pictures.append(values_to_frames(video).cpu())
     model.train(was_training)
-    errors = torch.cat(squared_errors).double().clamp_min(1e-12)  # (N, T)
+    errors = torch.cat(squared_errors).double().clamp_min(SMALLEST_ERROR)  # (N, T)
     metrics = {
-        "psnr": float((-10 * errors.mean(dim=1).log10()).mean()),
-        "psnr_frames": float((-10 * errors.log10()).mean()),
+        "psnr": fmean(map(psnr_of, errors.mean(dim=1).tolist())),
+        "psnr_frames": fmean(map(psnr_of, errors.flatten().tolist())),
         **{name: value / len(clips) for name, value in sums.items()},
         **statistics.summary(),
     }

@@ -193,8 +193,3 @@ def _lengthened(frames: torch.Tensor, num_frames: int) -> torch.Tensor:
     if len(frames) == num_frames:
         return frames
     return torch.cat((frames, frames[-1:].expand(num_frames - len(frames), -1, -1, -1)))
-
-
-def pixel_values(frames: torch.Tensor, device: torch.device | None = None) -> torch.Tensor:
-    """uint8 (B, T, H, W, 3) -> float32 (B, T, 3, H, W) in [-1, 1]; in memory the channels stay last."""
-    return frames.to(device).permute(0, 1, 4, 2, 3).float().div_(127.5).sub_(1.0)

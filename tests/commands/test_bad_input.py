@@ -1,5 +1,6 @@
 """Bad input at the command line: one clear sentence, exit code 2, nothing left behind."""
 
+import errno
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import stat
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from pyratok.modeling_pyratok.errors import VideoReadError, VideoWriteError
 from pyratok.modeling_pyratok.video_reading import VideoReader
@@ -212,3 +214,11 @@ def test_files_that_were_there_before_a_failure_stay(refused, film, model_folder
 
     monkeypatch.setattr(ContactSheet, "picture", fail)
     assert "the last of" in refused("reconstruct", film, "-m", model_folder, "-o", "out")
+
+
+def test_a_disk_that_is_full_for_the_contact_sheet(refused, film, model_folder, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    assert "'out/contact_sheet.png': no space left" in refused("reconstruct", film, "-m", model_folder, "-o", "out")

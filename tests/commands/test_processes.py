@@ -70,9 +70,7 @@ def test_a_full_disk_leaves_nothing(film, model_folder, work_folder, run):
         ["decode", "good.safetensors", "out.mp4", "-m", str(model_folder)],
         ["decode", "good.safetensors", "out.gif", "-m", str(model_folder)],
     ]
-    process = start(
-        COMMANDS, json.dumps(commands), before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (800, 800))
-    )
+    process = start(COMMANDS, json.dumps(commands), before=limit_files_to_800_bytes)
     stdout, stderr = process.communicate(timeout=240)
     assert stdout.split("\n")[:-1] == ["exit 2"] * len(commands), stderr
     assert stderr.count("\n") == len(commands) == stderr.count("Error: cannot write"), stderr
@@ -92,7 +90,7 @@ def test_ctrl_c_leaves_nothing(model_folder, work_folder, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=240)
-    assert (process.returncode, stdout, stderr) == (130, "", "Interrupted; nothing was written.\n")
+    assert (process.returncode, stdout, stderr) == (130, "", "Interrupted; no file is half written.\n")
     assert list(work_folder.iterdir()) == []
 
 

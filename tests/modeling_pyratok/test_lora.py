@@ -61,6 +61,27 @@ def test_merged_equals_unmerged_and_unmerging_restores_every_bit(tiny_model):
         assert torch.equal(tensor, before[name]), name
 
 
+def test_a_merged_model_can_change_its_type_and_go_on_training(tiny_model):
+    train_lora_somewhere(tiny_model)
+    tiny_model.merge_lora()
+    tiny_model.to(torch.bfloat16).unmerge_lora()
+    assert {parameter.dtype for parameter in tiny_model.parameters()} == {torch.bfloat16}
+    tiny_model.float().merge_lora()
+    tiny_model.train()  # unmerges: merged factors would get no gradient
+    tiny_model(torch.rand(1, 5, 3, 32, 32) * 2 - 1).loss.backward()
+    assert all(layer.lora_A["default"].weight.grad is not None for _, layer in lora_layers(tiny_model))
+
+
+def test_loading_weights_into_a_merged_model_unmerges_it(tiny_model):
+    train_lora_somewhere(tiny_model)
+    weights = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
+    fingerprint = tiny_model.weights_fingerprint()
+    tiny_model.merge_lora()
+    tiny_model.load_state_dict(weights)
+    assert not any(layer.merged for _, layer in lora_layers(tiny_model))
+    assert tiny_model.weights_fingerprint() == fingerprint
+
+
 def test_a_merged_model_is_saved_unmerged(tiny_model, tmp_path):
     train_lora_somewhere(tiny_model)
     fingerprint = tiny_model.weights_fingerprint()

@@ -32,6 +32,8 @@ SAME_VIDEO = {
     "uint8 array": FRAMES,
     "float64 array": FRAMES / 255,
     "float32 array": (FRAMES / 255).astype(np.float32),
+    "array of BGR turned to RGB": np.ascontiguousarray(FRAMES[..., ::-1])[..., ::-1],
+    "array of another byte order": (FRAMES / 255).astype(">f4"),
     "float tensor": torch.from_numpy(FRAMES).permute(0, 3, 1, 2) / 255,
     "float64 tensor": torch.from_numpy(FRAMES / 255).permute(0, 3, 1, 2),
     "uint8 tensor": torch.from_numpy(FRAMES).permute(0, 3, 1, 2),
@@ -59,6 +61,7 @@ def test_files(processor, clip):
         values = processor(source)["pixel_values_videos"]
         assert torch.equal(values[0], frames_to_values(frames))
     assert torch.equal(torch.stack(list(processor.stream(clip))), values[0])
+    assert torch.equal(torch.stack(list(processor.stream([str(clip)]))), values[0])
     assert processor([clip, str(clip)])["pixel_values_videos"].shape == (2, 33, 3, 144, 256)
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import HfApi
 
 import pyratok
@@ -136,12 +137,22 @@ def test_only_the_bundled_id_is_looked_up_locally(monkeypatch):
     ]
 
 
-needs_bundled_model = pytest.mark.skipif(
-    not (BUNDLED_FOLDER / "model.safetensors").is_file(), reason="the bundled model is not in this checkout"
-)
+# --- the real one
 
 
-@needs_bundled_model
 def test_the_bundled_model_is_complete_and_small():
     pyratok.PyraTokReconstructionPipeline.from_pretrained("pyratok")
     assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) <= 20e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["park", "dog"])
+def test_the_bundled_model_reconstructs_clips_that_it_was_not_trained_on(clips, name):
+    """The bounds guard against a broken model; what it reaches stands in its card."""
+    frames, _ = pyratok.read_video(clips[name], max_frames=17)  # uint8 (17, H, W, 3)
+    top, left = (frames.shape[1] - 144) // 2, (frames.shape[2] - 256) // 2
+    original = frames[:, top : top + 144, left : left + 256].permute(0, 3, 1, 2) / 255
+    output = pyratok.PyraTokReconstructionPipeline.from_pretrained("pyratok")(original, output_type="pt")
+    psnr = -10 * torch.log10((output.frames[0] - original).square().mean())
+    assert psnr > 22
+    assert output.tokens.bits_per_pixel < 0.25

@@ -1,5 +1,6 @@
 """`PyraTokReconstructionPipeline`: what it returns, what it takes, how it is saved and loaded."""
 
+import io
 import json
 from fractions import Fraction
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor
 
 import pyratok
@@ -71,7 +73,10 @@ def test_the_frame_rate_is_the_files_unless_given(pipeline, video, tmp_path):
     write_video(tmp_path / "clip.mkv", frames, Fraction(30000, 1001))
     assert pipeline(str(tmp_path / "clip.mkv")).tokens.fps == Fraction(30000, 1001)
     assert pipeline(tmp_path / "clip.mkv", fps=12).tokens.fps == 12
-    assert pipeline((tmp_path / "clip.mkv").read_bytes()).tokens.fps == Fraction(30000, 1001)
+    contents = (tmp_path / "clip.mkv").read_bytes()
+    for same in (contents, bytearray(contents), io.BytesIO(contents), [str(tmp_path / "clip.mkv")]):
+        assert pipeline(same).tokens.fps == Fraction(30000, 1001)
+    assert pipeline([video]).tokens.fps == 24
 
 
 def test_levels_that_are_left_out_are_neither_stored_nor_decoded(pipeline, video):
@@ -83,7 +88,9 @@ def test_levels_that_are_left_out_are_neither_stored_nor_decoded(pipeline, video
 
 
 @pytest.mark.parametrize("levels", [(), (0,), (5,), (1, 1), ("1",)])
-def test_wrong_levels_are_refused(pipeline, video, levels):
+def test_wrong_levels_are_refused_before_the_work_of_encoding(pipeline, video, levels, monkeypatch):
+    for name in ("encode", "encode_stream"):
+        monkeypatch.setattr(pipeline.vq_model, name, lambda *_, **__: pytest.fail("it encodes"))
     with pytest.raises(ValueError, match="level"):
         pipeline(video, levels=levels)
     with pytest.raises(ValueError, match="level"):
@@ -157,6 +164,19 @@ def test_it_takes_what_it_needs_from_the_repository_of_a_larger_pipeline(pipelin
     loaded = pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path)
     assert type(loaded) is pyratok.PyraTokReconstructionPipeline
     assert list(loaded.components) == ["vq_model", "video_processor"]
+
+
+def test_a_folder_without_all_weights_is_refused(pipeline, tiny_model, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    name = next(iter(weights))
+    for changed in (weights.keys() - {name}, weights.keys()):
+        tensors = {key: weights[key] if key != name else torch.zeros(3, 3) for key in changed}
+        save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(pyratok.PyraTokError, match="cannot be loaded|is not complete"):
+            pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    loaded = pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path, vq_model=tiny_model)
+    assert loaded.vq_model is tiny_model
 
 
 def test_a_component_that_is_given_is_not_loaded(pipeline, tiny_model, tmp_path):

@@ -29,6 +29,8 @@ def test_a_recipe_file(tmp_path):
         ("max_steps=many", "max_steps must be of type int, got 'many'"),
         ("max_steps=true", "max_steps must be of type int"),
         ("resume=1", "resume must be of type bool"),
+        ("max_steps.x=1", "max_steps is 100 and has no entries"),
+        ("cache_gigabytes=0", "cache_gigabytes must be above 0"),
         ("max_steps=0", "max_steps must be at least 1, got 0"),
         ("image_share=1.5", "image_share must be between 0 and 1, got 1.5"),
         ("learning_rate=0", "learning_rate must be above 0"),

@@ -1,6 +1,5 @@
 """The trainer: it learns, it stops for good reasons, and it goes on as if it had never stopped."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -9,67 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_runs import TINY_MODEL, rows_of, settings_for
 
 from pyratok.modeling_pyratok.modeling_pyratok import PyraTokModel
 from pyratok.training import stage_one
 from pyratok.training.checkpoints import CheckpointError
-from pyratok.training.settings import SettingsError, StageOneSettings
+from pyratok.training.settings import SettingsError
 from pyratok.training.stage_one import TrainingError, learning_rate_at, main, train
-
-TINY_MODEL = {
-    "backbone_config": {
-        "base_dim": 8,
-        "z_dim": 8,
-        "dim_mult": [1, 2, 2],
-        "num_res_blocks": 1,
-        "attn_scales": [],
-        "temperal_downsample": [True, True],
-        "is_residual": True,
-        "in_channels": 48,
-        "out_channels": 48,
-        "patch_size": 4,
-        "scale_factor_temporal": 4,
-        "scale_factor_spatial": 16,
-    },
-    "level_stages": [1, 3],
-    "level_strides": [[4, 8], [4, 16]],
-    "codebook_bits": 6,
-    "hidden_size": 8,
-    "num_attention_heads": 2,
-    "text_hidden_size": 4,
-    "text_encoder": None,
-    "lora_rank": 0,
-    "freeze_backbone": False,
-    "level_dropout": 0.5,
-}
-
-TIMINGS = ("samples_per_second", "data_share")
-
-
-def settings_for(data_folder: Path, output: Path, **changes) -> StageOneSettings:
-    values = {
-        "output_folder": str(output),
-        "video_folder": str(data_folder / "video"),
-        "image_folder": str(data_folder / "images"),
-        "image_share": 0.3,
-        "model_config": TINY_MODEL,
-        "num_frames": 5,
-        "height": 32,
-        "width": 32,
-        "batch_size": 2,
-        "max_steps": 4,
-        "warmup_steps": 2,
-        "log_every": 1,
-        "validate_every": 3,
-        "validation_clips": 2,
-        "sheet_clips": 2,
-    }
-    return StageOneSettings(**{**values, **changes})
-
-
-def rows_of(output: Path) -> list[dict]:
-    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name not in TIMINGS} for row in rows]
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
@@ -139,13 +84,15 @@ def test_a_crashed_run_goes_on_exactly(data_folder, tmp_path, monkeypatch, whole
     newest = tmp_path / "run" / "checkpoints" / "step_00000002"
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:  # written after the checkpoint, then cut off
         file.write('{"step": 3, "kind": "train", "loss": 0}\n{"step": 4, "ki')
-    (tmp_path / "run" / "checkpoints" / ".writing-0").mkdir()
+    for folder in (tmp_path / "run", tmp_path / "run" / "checkpoints"):
+        (folder / ".writing-0").mkdir()
     assert newest.is_dir()
     state = train(settings)
     assert state.step == 4 and state.clips_consumed == 8
     assert rows_of(tmp_path / "run") == rows_of(reference)
     names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert names == ["step_00000003", "step_00000004"]  # the last two, and no leftovers
+    assert not (tmp_path / "run" / ".writing-0").exists()
     for name in ("model.safetensors", "average.safetensors", "optimizer.safetensors", "random_0.safetensors"):
         ours, theirs = (
             load_file(run / "checkpoints" / "step_00000004" / name) for run in (tmp_path / "run", reference)
@@ -226,3 +173,9 @@ def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     assert main(["tiny", f"video_folder={tmp_path / 'nowhere'}", f"output_folder={tmp_path / 'run'}"]) == 2
     assert "error: cannot list the videos of split 'train'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_help_names_the_recipes(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "default, tiny" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,61 @@
+"""Stage-1 runs of a few steps with the smallest model, on the data of `tests/training/conftest.py`."""
+
+import json
+from pathlib import Path
+
+from pyratok.training.settings import StageOneSettings
+
+TINY_MODEL = {
+    "backbone_config": {
+        "base_dim": 8,
+        "z_dim": 8,
+        "dim_mult": [1, 2, 2],
+        "num_res_blocks": 1,
+        "attn_scales": [],
+        "temperal_downsample": [True, True],
+        "is_residual": True,
+        "in_channels": 48,
+        "out_channels": 48,
+        "patch_size": 4,
+        "scale_factor_temporal": 4,
+        "scale_factor_spatial": 16,
+    },
+    "level_stages": [1, 3],
+    "level_strides": [[4, 8], [4, 16]],
+    "codebook_bits": 6,
+    "hidden_size": 8,
+    "num_attention_heads": 2,
+    "text_hidden_size": 4,
+    "text_encoder": None,
+    "lora_rank": 0,
+    "freeze_backbone": False,
+    "level_dropout": 0.5,
+}
+
+TIMINGS = ("samples_per_second", "data_share")
+
+
+def settings_for(data_folder: Path, output: Path, **changes) -> StageOneSettings:
+    values = {
+        "output_folder": str(output),
+        "video_folder": str(data_folder / "video"),
+        "image_folder": str(data_folder / "images"),
+        "image_share": 0.3,
+        "model_config": TINY_MODEL,
+        "num_frames": 5,
+        "height": 32,
+        "width": 32,
+        "batch_size": 2,
+        "max_steps": 4,
+        "warmup_steps": 2,
+        "log_every": 1,
+        "validate_every": 3,
+        "validation_clips": 2,
+        "sheet_clips": 2,
+    }
+    return StageOneSettings(**{**values, **changes})
+
+
+def rows_of(output: Path) -> list[dict]:
+    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name not in TIMINGS} for row in rows]

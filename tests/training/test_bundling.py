@@ -1,0 +1,76 @@
+"""The bundled model is replaced by a checked one, or stays."""
+
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import pyratok
+from pyratok.pipelines.model_loading import load_model
+from pyratok.training import bundling
+from pyratok.training.bundling import bundle, main
+
+
+@pytest.fixture
+def source(tiny_model, tmp_path) -> Path:
+    folder = tmp_path / "run" / "model"
+    tiny_model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def target(source, tmp_path) -> Path:
+    """A bundled model with a card and the figures of before."""
+    folder = tmp_path / "package" / "pyratok"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("# Card")
+    (folder / "evaluation.json").write_text("{}")
+    bundle(source, folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_bundled_model(source, target, tiny_model, tmp_path):
+    names = {"README.md", "config.json", "model.safetensors", "model_index.json", "preprocessor_config.json"}
+    assert set(contents(target)) == names  # figures of another model are gone
+    assert (target / "README.md").read_text() == "# Card"
+    assert stat.S_IMODE((target / "model.safetensors").stat().st_mode) == 0o644
+    assert {value.dtype for value in load_file(target / "model.safetensors").values()} == {torch.float16}
+    model = load_model(target)
+    for ours, theirs in zip(model.parameters(), tiny_model.parameters(), strict=True):
+        assert ours.dtype == torch.float32
+        assert torch.equal(ours, theirs.half().float())
+    assert not any(str(tmp_path).encode() in content for content in contents(target).values())
+    (tmp_path / "figures.json").write_text('{"psnr": 30}')
+    bundle(source, target, tmp_path / "figures.json")
+    assert (target / "evaluation.json").read_text() == '{"psnr": 30}'
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_cannot_be_bundled_leaves_the_old_model(source, target, monkeypatch):
+    before = contents(target)
+    weights = load_file(source / "model.safetensors")
+    name = next(iter(weights))
+    for wrong, message in (
+        ({**weights, name: torch.full_like(weights[name], 1e6)}, f"{name} do not fit into float16"),
+        ({key: value for key, value in weights.items() if key != name}, "not complete"),
+    ):
+        save_file(wrong, source / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(pyratok.PyraTokError, match=message):
+            bundle(source, target)
+    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+    monkeypatch.setattr(bundling, "MAX_BYTES", 1000)
+    with pytest.raises(pyratok.PyraTokError, match="the bundled model takes"):
+        bundle(source, target)
+    assert contents(target) == before
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "error: " in capsys.readouterr().err
