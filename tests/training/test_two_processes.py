@@ -15,7 +15,7 @@ from torch import multiprocessing
 from pyratok.training import stage_one
 from pyratok.training.stage_one import train
 
-SECONDS = 120
+SECONDS = 300
 """A run that takes longer hangs: one process waits for the other."""
 
 
@@ -41,6 +41,7 @@ def stopped_and_whole(rank: int, port: int, data_folder: Path, output: Path) -> 
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes(data_folder, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -55,7 +56,11 @@ def test_two_processes(data_folder, tmp_path):
         for process in context.processes:
             process.kill()
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
-    assert rows_of(stopped) == rows_of(whole)
+    ours, theirs = (
+        [{key: value for key, value in row.items() if key != "unreadable_files"} for row in rows_of(run)]
+        for run in (stopped, whole)
+    )  # which files are unreadable is found out anew
+    assert ours == theirs
     assert [row["step"] for row in rows_of(whole) if row["kind"] == "validation"] == [3, 4]
     assert sorted(path.name for path in (stopped / "checkpoints").iterdir()) == ["step_00000002", "step_00000004"]
     states = []
