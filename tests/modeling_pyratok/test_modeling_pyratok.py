@@ -9,6 +9,8 @@ from torch.utils.checkpoint import checkpoint
 
 from pyratok import PyraTokConfig, PyraTokModel
 from pyratok.modeling_pyratok.backbone_loading import backbone_settings
+from pyratok.modeling_pyratok.token_grids import level_grids
+from pyratok.modeling_pyratok.tokenizer_losses import tokenizer_losses
 
 VIDEO = torch.rand(2, 9, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 TRAINED_BACKBONE = {"lora_rank": 0, "freeze_backbone": False}
@@ -181,9 +183,8 @@ def test_losses_stay_in_float32_under_autocast(tiny_model):
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         losses = tiny_model(VIDEO, target_values=VIDEO).losses
     assert {value.dtype for value in losses.values()} == {torch.float32}
-    from pyratok.modeling_pyratok.tokenizer_losses import tokenizer_losses
-
-    logits = tuple(torch.randn(1, 3, 4, 4, 16) for _ in range(4))
+    grids = level_grids((9, 32, 32), tiny_model.config.level_strides)
+    logits = tuple(torch.randn(2, *grid, 16) for grid in grids)
     plain = tokenizer_losses(tiny_model.config, VIDEO, VIDEO * 0.9, logits)[1]
     with torch.autocast("cpu", torch.bfloat16):
         cast = tokenizer_losses(tiny_model.config, VIDEO, VIDEO * 0.9, logits)[1]
