@@ -5,11 +5,11 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..configuration.configuration_pyratok import MAX_LEVELS
 from .bit_packing import MAX_BITS
 from .errors import PyraTokError
 from .token_grids import TEMPORAL_STRIDE, level_grids, spatial_multiple_of
 
-MAX_LEVELS = 16
 MAX_SIDE = 2**31 - 1
 """Frames, rows and columns of a video at most."""
 

@@ -3,23 +3,11 @@
 import json
 from pathlib import Path
 
+from pyratok.configuration.configuration_pyratok import TINY_VAE
 from pyratok.training.settings import StageOneSettings
 
 TINY_MODEL = {
-    "backbone_config": {
-        "base_dim": 8,
-        "z_dim": 8,
-        "dim_mult": [1, 2, 2],
-        "num_res_blocks": 1,
-        "attn_scales": [],
-        "temperal_downsample": [True, True],
-        "is_residual": True,
-        "in_channels": 48,
-        "out_channels": 48,
-        "patch_size": 4,
-        "scale_factor_temporal": 4,
-        "scale_factor_spatial": 16,
-    },
+    "backbone_config": dict(TINY_VAE),
     "level_stages": [1, 3],
     "level_strides": [[4, 8], [4, 16]],
     "codebook_bits": 6,
