@@ -11,6 +11,7 @@ from diffusers import AutoencoderKLWan
 from measuring import peak_megabytes, print_table
 
 from pyratok import PyraTokConfig, PyraTokModel
+from pyratok.modeling_pyratok.lora import plain_state_dict
 
 
 def millions(parameters) -> str:
@@ -24,7 +25,7 @@ def main() -> None:
     torch.manual_seed(0)
     vae = AutoencoderKLWan(**PyraTokConfig().backbone_config).eval()
     model = PyraTokModel.from_backbone(vae)
-    kept = {name.replace(".base_layer.", "."): tensor for name, tensor in model.backbone.state_dict().items()}
+    kept = plain_state_dict(model.backbone)
     same_vae = all(torch.equal(kept[name], tensor) for name, tensor in vae.state_dict().items())
     del vae, kept
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

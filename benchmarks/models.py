@@ -4,6 +4,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from pyratok import PyraTokConfig, PyraTokModel
+from pyratok.modeling_pyratok.lora import plain_state_dict
 from pyratok.pipelines.bundled_model import BUNDLED_FOLDER
 
 
@@ -23,10 +24,5 @@ def full_size_model() -> PyraTokModel:
 def plain_vae(model: PyraTokModel) -> AutoencoderKLWan:
     """diffusers' own VAE with the weights that `model` acts with (LoRA merged)."""
     vae = AutoencoderKLWan(**model.config.backbone_config).eval()
-    weights = {
-        name.replace(".base_layer.", "."): tensor
-        for name, tensor in model.backbone.state_dict().items()
-        if "lora_" not in name
-    }
-    vae.load_state_dict(weights)
+    vae.load_state_dict(plain_state_dict(model.backbone))
     return vae

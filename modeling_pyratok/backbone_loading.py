@@ -8,6 +8,8 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import nn
 
+from .lora import plain_state_dict
+
 
 def load_backbone(vae: AutoencoderKLWan | str | os.PathLike, **loading_options: Any) -> AutoencoderKLWan:
     """The VAE itself, or the one in a folder or Hub repository; `loading_options` go to diffusers' `from_pretrained`."""
@@ -26,9 +28,7 @@ def backbone_settings(vae: AutoencoderKLWan) -> dict[str, Any]:
 
 def copy_backbone_weights(source: AutoencoderKLWan, target: nn.Module) -> None:
     """Copy every tensor of `source` into `target`, the same VAE with LoRA around some of its layers."""
-    parameters = {
-        name.replace(".base_layer.", "."): tensor for name, tensor in target.state_dict(keep_vars=True).items()
-    }
+    parameters = plain_state_dict(target, keep_vars=True)
     with torch.no_grad():
         for name, tensor in source.state_dict().items():
             parameters[name].copy_(tensor)

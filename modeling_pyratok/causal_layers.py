@@ -43,13 +43,14 @@ def _needs_onednn_by_name(x: torch.Tensor, weight: torch.Tensor) -> bool:
 
     In float32 on a CPU it leaves small inputs and small kernels to one that is several times slower than oneDNN's.
     """
+    if torch.compiler.is_compiling():  # first: the compiler would cut its graph at some of the questions below
+        return False
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
     )
 
 

@@ -81,6 +81,12 @@ def lora_layers(module: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
             yield name, layer
 
 
+def plain_state_dict(module: nn.Module, keep_vars: bool = False) -> dict[str, torch.Tensor]:
+    """The state dict of `module` under the names that it has without LoRA, without the LoRA factors."""
+    state = module.state_dict(keep_vars=keep_vars)
+    return {name.replace(".base_layer.", "."): tensor for name, tensor in state.items() if ".lora_" not in name}
+
+
 class LoraMerging:
     """`merge_lora` and `unmerge_lora` for a model; unmerging puts back the very bits that were there before."""
 

@@ -5,6 +5,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from pyratok import PyraTokConfig, PyraTokModel
+from pyratok.modeling_pyratok.lora import plain_state_dict
 
 
 @pytest.mark.slow
@@ -15,7 +16,7 @@ def test_full_size_model_keeps_the_vae_and_makes_the_whole_way(tmp_path):
     assert model.config.to_diff_dict() == PyraTokConfig().to_diff_dict() | {
         key: value for key, value in model.config.to_diff_dict().items() if key == "backbone_config"
     }
-    kept = {name.replace(".base_layer.", "."): tensor for name, tensor in model.backbone.state_dict().items()}
+    kept = plain_state_dict(model.backbone)
     for name, tensor in vae.state_dict().items():
         assert torch.equal(kept[name], tensor), name
     del vae, kept

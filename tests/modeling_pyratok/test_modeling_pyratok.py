@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pyratok import PyraTokConfig, PyraTokModel
 from pyratok.modeling_pyratok.backbone_loading import backbone_settings
+from pyratok.modeling_pyratok.lora import plain_state_dict
 from pyratok.modeling_pyratok.token_grids import level_grids
 from pyratok.modeling_pyratok.tokenizer_losses import tokenizer_losses
 
@@ -114,9 +115,9 @@ def test_from_backbone_keeps_the_vae_bit_for_bit(tiny_config, tmp_path, source):
         num_attention_heads=2,
         text_hidden_size=12,
     )
-    kept = {name.replace(".base_layer.", "."): tensor for name, tensor in model.backbone.state_dict().items()}
-    for name, tensor in vae.state_dict().items():
-        assert torch.equal(kept[name], tensor), name
+    kept = plain_state_dict(model.backbone)
+    assert kept.keys() == vae.state_dict().keys()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in vae.state_dict().items())
     assert model.config.backbone_config == backbone_settings(vae) | {
         key: list(value) for key, value in backbone_settings(vae).items() if isinstance(value, list | tuple)
     }

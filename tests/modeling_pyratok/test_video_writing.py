@@ -350,6 +350,16 @@ def test_an_existing_file_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert len(read_video(path)[0]) == 1
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "gif", "png", "webp"])
+def test_the_same_frames_give_the_same_bytes(tmp_path, clips, suffix):
+    frames = tensor_clip()[:1] if suffix in ("png", "webp") else tensor_clip()
+    written = []
+    for name in ("one", "two"):
+        write_video(tmp_path / f"{name}.{suffix}", frames, 25, copy_audio_from=clips["park"])
+        written.append((tmp_path / f"{name}.{suffix}").read_bytes())
+    assert written[0] == written[1]
+
+
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
