@@ -78,3 +78,14 @@ def check_codes(
         batches.add(tensor.shape[0])
     if len(batches) > 1:
         raise ValueError(f"all levels must have one batch size, got {sorted(batches)}")
+
+
+def check_present_levels(present: torch.Tensor, batch: int, num_levels: int) -> torch.Tensor:
+    """`present` itself. Raises ValueError unless it is bool (batch, num_levels) and every sample has a level."""
+    if present.dtype != torch.bool or tuple(present.shape) != (batch, num_levels):
+        raise ValueError(
+            f"present_levels must be bool ({batch}, {num_levels}), got {present.dtype} {tuple(present.shape)}"
+        )
+    if not present.any(dim=1).all():
+        raise ValueError("present_levels leaves a sample without any level; at least one has to be decoded")
+    return present

@@ -16,7 +16,7 @@ from .backbone import decode_latents, encode_features, modules_without_use, unpa
 from .backbone_loading import backbone_settings, copy_backbone_weights, load_backbone
 from .binary_codebook import BinaryCodebook, codes_to_bits
 from .chunks import check_chunk_frames, chunk_bounds, chunks_of_stream, level_bounds, pad_chunk
-from .input_checks import check_codes, check_levels, check_text, check_video
+from .input_checks import check_codes, check_levels, check_present_levels, check_text, check_video
 from .lapq import LaPQPyramid, PyramidOutput
 from .level_fusion import LevelFusion
 from .lora import LoraMerging, add_lora, lora_layers
@@ -359,13 +359,15 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         text_embeds: torch.Tensor | None = None,
         text_mask: torch.Tensor | None = None,
         target_values: torch.Tensor | None = None,
+        present_levels: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
+        output_stage_features: bool = False,
         **kwargs: Any,
     ) -> PyraTokOutput:
         """Quantize and reconstruct whole clips, with gradients.
 
-        In training mode random level dropout applies (drawn from torch's global generator), so that every subset of levels
-        learns to decode.
+        In training mode random level dropout applies (drawn from torch's global generator, unless `present_levels` says which
+        levels are there), so that every subset of levels learns to decode.
 
         Args:
             pixel_values_videos: (B, T, C, H, W) in [-1, 1].
@@ -373,10 +375,13 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             text_mask: (B, S), nonzero where there is text.
             target_values: (B, T, C, H, W), what to reconstruct; in training mode the input by default. With a target, or in
                 training mode, the loss is computed.
+            present_levels: (B, L) bool, the levels that each sample is decoded from, at least one; the learned embedding
+                stands in for the others.
             output_hidden_states: whether to return the features before quantization of every level.
+            output_stage_features: whether to return what the encoder's stages give.
 
         Raises:
-            ValueError: for wrong shapes.
+            ValueError: for wrong shapes, or a sample without any level.
         """
         check_video(pixel_values_videos)
         check_text(text_embeds, text_mask, pixel_values_videos.shape[0], self.config.text_hidden_size)
@@ -386,7 +391,10 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         if text_embeds is not None:
             text_embeds = text_embeds.to(self.dtype)
         pyramid = self.pyramid(self.codebook, stage_features, text_embeds, text_mask, is_first=True)
-        present = self._draw_present_levels(batch, video.device)
+        if present_levels is None:
+            present = self._draw_present_levels(batch, video.device)
+        else:
+            present = check_present_levels(present_levels, batch, self.config.num_levels).to(video.device)
         embedded = [
             self.fusion.replace_missing(self.codebook(bits).permute(0, 4, 1, 2, 3), level, present[:, level])
             for level, bits in enumerate(pyramid.bits)
@@ -407,6 +415,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             video_codes=pyramid.codes,
             latents=latents,
             hidden_states=pyramid.features if output_hidden_states else None,
+            stage_features=stage_features if output_stage_features else None,
         )
 
     def _draw_present_levels(self, batch: int, device: torch.device) -> torch.Tensor:

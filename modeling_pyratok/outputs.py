@@ -43,6 +43,7 @@ class PyraTokOutput(ModelOutput):
         video_codes (`tuple[torch.LongTensor]`): per level (B, T_l, H_l, W_l).
         latents (`torch.FloatTensor`): (B, z_dim, T', H', W'), what the VAE's decoder was given.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): per level (B, hidden, T_l, H_l, W_l), before quantization.
+        stage_features (`tuple[torch.FloatTensor]`, *optional*): per encoder stage (B, C_k, T_k, H_k, W_k).
     """
 
     loss: torch.Tensor | None = None
@@ -51,3 +52,4 @@ class PyraTokOutput(ModelOutput):
     video_codes: tuple[torch.Tensor, ...] | None = None
     latents: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
+    stage_features: tuple[torch.Tensor, ...] | None = None

@@ -70,6 +70,25 @@ def test_gradients_reach_everything_that_is_trained(overrides, dtype):
     assert {"codebook.projection.weight", "fusion.laterals.0.projection.projection.weight"} <= touched
 
 
+def test_each_sample_is_decoded_from_the_levels_that_are_asked_for(tiny_model):
+    subset = torch.tensor([[True, False, True, True], [False, False, False, True]])
+    output = tiny_model(VIDEO, present_levels=subset)
+    for sample, levels in enumerate(((1, 3, 4), (4,))):
+        expected = tiny_model.decode(
+            [codes[sample : sample + 1] for codes in output.video_codes], (9, 32, 32), None, levels
+        )
+        torch.testing.assert_close(output.video_values[sample], expected.video_values[0], atol=1e-5, rtol=0)
+    for wrong in (subset[:1], subset.float(), subset & False):
+        with pytest.raises(ValueError, match="present_levels"):
+            tiny_model(VIDEO, present_levels=wrong)
+
+
+def test_the_features_of_the_stages_come_on_request(tiny_model):
+    assert tiny_model(VIDEO).stage_features is None
+    features = tiny_model(VIDEO, output_stage_features=True).stage_features
+    assert [stage.shape[1] for stage in features] == list(tiny_model.config.stage_channels)
+
+
 @pytest.mark.parametrize(("dtype", "share"), [(torch.bfloat16, 0.06), (torch.float16, 0.01)])
 def test_half_precision_is_finite_and_flips_few_bits(tiny_model, dtype, share):
     reference = tiny_model.encode(VIDEO)
