@@ -34,9 +34,6 @@ from .video_formats import (
 TICKS_PER_SECOND = 90_000
 """Finest time steps of a variable frame rate: the clock of broadcasting, which divides by the usual rates."""
 
-REPRODUCIBLE = {"fflags": "+bitexact"}
-"""The same frames give the same bytes: without it Matroska files hold random identifiers, and even their size varies."""
-
 LARGEST_RATE_TERM = 65_535
 """Both terms of a frame rate fit into 16 bits, which MPEG-4 asks for."""
 
@@ -205,8 +202,7 @@ class _Encoding:
         has_times: bool,
         crf: int | None,
     ) -> None:
-        muxer_options = {**REPRODUCIBLE, **video_format.muxer_options}
-        self.container = av.open(str(path), "w", format=video_format.muxer, options=muxer_options)
+        self.container = av.open(str(path), "w", format=video_format.muxer, options=video_format.muxer_options)
         options = {**video_format.options, "chroma_sample_location": CHROMA_SITE}
         if crf is not None:
             options["crf"] = str(crf)
