@@ -33,6 +33,7 @@ TRAIN_REQUIRES = [
     "datasets>=5.2",
     "fsspec>=2024.9",
     "matplotlib>=3.9",
+    "pyarrow>=24.0",
     "pyyaml>=6.0",
     "tensorboard>=2.18",
     "torchdata>=0.11,<0.12",

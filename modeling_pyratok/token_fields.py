@@ -27,7 +27,10 @@ def checked_fps(fps: object) -> Fraction:
         raise PyraTokError(f"fps is a finite number, got {fps}")
     exact = Fraction(fps)
     if not Fraction(1, FASTEST) <= exact <= FASTEST or exact.denominator > MAX_FPS_DENOMINATOR:
-        raise PyraTokError(f"fps is a ratio of whole numbers between 1/{FASTEST} and {FASTEST}, got {fps!r:.200}")
+        raise PyraTokError(
+            f"fps is a ratio of whole numbers between 1/{FASTEST} and {FASTEST} with a denominator of at most 2**80, "
+            f"got {fps!r:.200}"
+        )
     return exact
 
 

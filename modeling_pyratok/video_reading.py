@@ -8,6 +8,8 @@ counts.)
 Colour, depth, alpha and orientation: see video_frames.py. Wrong files: media_opening.py, video_completeness.py.
 """
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +23,7 @@ from av.video.reformatter import VideoReformatter
 from .errors import VideoReadError
 from .media_opening import VideoSource, error_reason, open_container, open_source, source_name
 from .picture_orientation import exif_matrix
-from .video_frames import frame_to_rgb
+from .video_frames import display_matrix, frame_to_rgb
 
 JOINED_MIDWAY = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc")
 """Formats of broadcasts: a recording begins anywhere, and what comes before its first intact frame is skipped, as
@@ -29,6 +31,13 @@ players do. (Everywhere else damage at the start is damage.)"""
 
 DEFAULT_RATE = Fraction(25)
 """Frames per second of a stream that states neither a rate nor times."""
+
+SOUGHT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+"""Formats that say which frames are key frames and when each is shown, so that reading can begin at a key frame. (avi
+says the first, not the second.) The others are read from the start."""
+
+DEEPEST_REORDERING = 16
+"""Frames by which a file's order can be ahead of the order in which they are shown (the most that H.264 allows)."""
 
 DAMAGE_IS_AN_ERROR = {"err_detect": "crccheck+bitstream+buffer+explode"}
 
@@ -52,21 +61,33 @@ class VideoInfo:
     """A single picture, not a video of one frame."""
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """A decoded frame, its time, and what an error calls it."""
+
+    seconds: float
+    frame: av.VideoFrame
+    place: str
+
+
 class VideoReader:
     """Frames of a video or picture, one at a time: iterating yields uint8 RGB tensors (H, W, 3).
 
     `source` is a path, the bytes of a file, or a seekable binary file object (read from its start and left open). Each
     iteration starts at the first frame, one iteration at a time. Use it as a context manager, or call `close`.
+    `decoder_threads`: 0 for as many as the machine has processors; 1 costs the least where several readers run at once.
 
     Raises `VideoReadError`, on opening or while iterating, with one sentence that says what is wrong: missing, a
     folder, no permission, empty, no video, sound only, cut short, damaged, a frame size that changes on the way.
     """
 
-    def __init__(self, source: VideoSource) -> None:
+    def __init__(self, source: VideoSource, decoder_threads: int = 0) -> None:
         self._source = source
+        self._decoder_threads = decoder_threads
         self._name = source_name(source)
         self._container: av.container.InputContainer | None = None
         self._file: BinaryIO | None = None
+        self._reading = object()  # stands for the one iteration that may go on
         self._is_closed = False
         self._waiting = self._open()  # already holds the first frame; the next iteration takes it over
 
@@ -79,15 +100,21 @@ class VideoReader:
     def __iter__(self) -> Iterator[torch.Tensor]:
         return (frame for _, frame in self.timed_frames())
 
-    def timed_frames(self) -> Iterator[tuple[float, torch.Tensor]]:
-        """(seconds, frame) from the first frame on; time 0 is where the first of the file's streams starts."""
+    def timed_frames(self, start: float = 0.0) -> Iterator[tuple[float, torch.Tensor]]:
+        """(seconds, frame) from the first frame at or after `start` on; time 0 is where the first of the file's streams starts.
+
+        The frames are those that reading from the beginning gives. Where the container allows it only the frames since
+        the key frame before `start` are decoded, and damage before that goes unseen.
+        """
         if self._is_closed:
             raise VideoReadError(f"{self._name} was closed before it was read: iterate inside the `with` block.")
-        frames, self._waiting = self._waiting, None
+        frames = self._sought(start) if start > 0 else None
+        if frames is None:
+            frames, self._waiting = self._waiting, None
         if frames is None:
             self._release()
             frames = self._open()
-        yield from frames
+        yield from self._pixels(frames, start)
 
     def close(self) -> None:
         """Release the file; iterating afterwards raises."""
@@ -102,51 +129,93 @@ class VideoReader:
             self._file.close()
         self._container = self._file = None
 
-    def _open(self) -> Iterator[tuple[float, torch.Tensor]]:
+    def _open(self) -> Iterator[_Decoded]:
         """Open the source and decode its first frame for `info`; returns an iterator over all frames."""
         try:
             self._file = open_source(self._source)
             self._container = open_container(self._file, self._name)
-            stream = _video_stream(self._container, self._name)
-            frames = self._decode(self._container, stream)
+            self._stream = _video_stream(self._container, self._name)
+            self._stream.codec_context.thread_count = self._decoder_threads
+            self._exif_matrix = exif_matrix(self._file) if _is_picture(self._container) else None
+            self._reformatter = VideoReformatter()
+            frames = self._decode()
             first = next(frames, None)
             if first is None:
                 raise VideoReadError(f"{self._name} holds no frame that can be decoded.")
-            self.info = _describe(self._container, stream, first[1])
+            size = _shown_size(first.frame, self._matrix_of(first.frame))
+            self.info = _describe(self._container, self._stream, *size)
         except BaseException:
             self._release()
             raise
-        return _chain(first, frames)
+        return itertools.chain((first,), frames)
 
-    def _decode(
-        self, container: av.container.InputContainer, stream: av.VideoStream
-    ) -> Iterator[tuple[float, torch.Tensor]]:
-        """Decode `stream` to its end. Raises VideoReadError for damage and for fewer packets than its index lists."""
-        origin = (container.start_time or 0) / av.time_base
+    def _sought(self, start: float) -> Iterator[_Decoded] | None:
+        """Frames from a key frame at or before `start` on; None if none was found, and then all has to be opened anew."""
+        container = self._container
+        if container is None or container.format.name not in SOUGHT_FORMATS:
+            return None
+        self._waiting = None
+        # What a container calls the time of a key frame may be that of its decoding, which is earlier than it is shown.
+        for margin in (0.0, DEEPEST_REORDERING / float(self.info.fps)):
+            target = (max(start - margin, 0.0) + self._origin) / self._stream.time_base
+            try:
+                container.seek(math.floor(target), stream=self._stream)
+                frames = self._decode(is_whole=False)
+                # The decoder leaves out pictures that want frames from before the key frame, or calls them corrupt.
+                first = next(frames, None)
+            except (av.FFmpegError, OSError, VideoReadError):
+                return None  # whether it is damaged, reading from the start tells
+            if first is None or first.frame.time is None:
+                return None
+            if first.seconds <= start:
+                return itertools.chain((first,), frames)
+        return None
+
+    def _decode(self, is_whole: bool = True) -> Iterator[_Decoded]:
+        """Decode the stream from where the container is to its end; `is_whole`: from its beginning.
+
+        Raises VideoReadError for damage and, of the whole, for fewer packets than its index lists.
+        """
+        stream = self._stream
+        is_joined_midway = self._container.format.name in JOINED_MIDWAY
         expected = len(stream.index_entries)
-        reformatter = VideoReformatter()
-        matrix = exif_matrix(self._file) if _is_picture(container) else None
         packets = count = 0
-        size, seconds = None, None
-        step = 1 / (stream.average_rate or DEFAULT_RATE)
-        for packet in self._demux(container, stream):
+        seconds = None
+        step = float(1 / (stream.average_rate or DEFAULT_RATE))
+        for packet in self._demux(self._container, stream):
             packets += packet.size > 0
-            for frame in self._decode_packet(packet, count, container.format.name in JOINED_MIDWAY):
-                pixels = frame_to_rgb(frame, reformatter, matrix)
-                size = size or pixels.shape
-                if pixels.shape != size:
-                    raise VideoReadError(_changed_size(self._name, count, size, pixels.shape))
+            place = f"frame {count}" if is_whole else f"the frame at {seconds or 0.0:.2f} s"
+            for frame in self._decode_packet(packet, place, count == 0 and is_joined_midway):
+                place = f"frame {count}" if is_whole else f"the frame after {seconds or 0.0:.2f} s"
                 count += 1
-                seconds = _time_of(frame, origin, seconds, float(step))
-                yield seconds, pixels
-        if packets < expected:
+                seconds = _time_of(frame, self._origin, seconds, step)
+                yield _Decoded(seconds, frame, place)
+        if is_whole and packets < expected:
             raise VideoReadError(
                 f"{self._name} is cut short: its index lists {expected} packets of video and it holds {packets}."
             )
 
+    @property
+    def _origin(self) -> float:
+        return (self._container.start_time or 0) / av.time_base
+
+    def _pixels(self, frames: Iterator[_Decoded], start: float) -> Iterator[tuple[float, torch.Tensor]]:
+        for decoded in frames:
+            if decoded.seconds < start:
+                continue
+            matrix = self._matrix_of(decoded.frame)
+            size = _shown_size(decoded.frame, matrix)
+            if size != (self.info.height, self.info.width):
+                raise VideoReadError(_changed_size(self._name, decoded.place, self.info, size))
+            yield decoded.seconds, frame_to_rgb(decoded.frame, self._reformatter, matrix)
+
+    def _matrix_of(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
+        return self._exif_matrix or display_matrix(frame)
+
     def _demux(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+        reading = self._reading = object()
         packets = container.demux(stream)
-        while self._container is container:
+        while self._container is container and self._reading is reading:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
@@ -155,10 +224,12 @@ class VideoReader:
                 return
             yield packet
         # The library crashes when it is asked to go on with a closed container.
-        raise VideoReadError(f"{self._name} was closed, or read from its start again, before it was read to its end.")
+        raise VideoReadError(
+            f"{self._name} was closed, or another reading of it began, before this one came to its end."
+        )
 
-    def _decode_packet(self, packet: av.Packet, count: int, is_joined_midway: bool) -> list[av.VideoFrame]:
-        """The frames that `packet` completes. `count`: intact frames before it."""
+    def _decode_packet(self, packet: av.Packet, place: str, may_be_torn: bool) -> list[av.VideoFrame]:
+        """The frames that `packet` completes, none if it `may_be_torn` and is. `place`: the frame before it."""
         reason = "its data does not decode"
         try:
             frames = [] if packet.is_corrupt else packet.decode()
@@ -167,9 +238,9 @@ class VideoReader:
             frames, is_intact, reason = [], False, error_reason(error)
         if is_intact:
             return frames
-        if count == 0 and is_joined_midway:
+        if may_be_torn:
             return []
-        raise VideoReadError(f"{self._name} is damaged after frame {count}: {reason}.")
+        raise VideoReadError(f"{self._name} is damaged after {place}: {reason}.")
 
 
 def read_video(source: VideoSource, max_frames: int | None = None) -> tuple[torch.Tensor, VideoInfo]:
@@ -188,13 +259,6 @@ def read_video(source: VideoSource, max_frames: int | None = None) -> tuple[torc
         return torch.stack(frames), reader.info
 
 
-def _chain(
-    first: tuple[float, torch.Tensor], rest: Iterator[tuple[float, torch.Tensor]]
-) -> Iterator[tuple[float, torch.Tensor]]:
-    yield first
-    yield from rest
-
-
 def _video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
     """The first stream of moving pictures, set to raise on damage. A cover picture in a sound file does not count."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -210,12 +274,16 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return stream
 
 
+def _shown_size(frame: av.VideoFrame, matrix: tuple[int, int, int, int]) -> tuple[int, int]:
+    """(height, width) of `frame` when it is turned by `display_matrix`'s signs."""
+    return (frame.width, frame.height) if matrix[0] == 0 else (frame.height, frame.width)
+
+
 def _is_picture(container: av.container.InputContainer) -> bool:
     return container.format.name.endswith("_pipe")
 
 
-def _describe(container: av.container.InputContainer, stream: av.VideoStream, first: torch.Tensor) -> VideoInfo:
-    height, width, _ = first.shape
+def _describe(container: av.container.InputContainer, stream: av.VideoStream, height: int, width: int) -> VideoInfo:
     if _is_picture(container):
         return VideoInfo(height, width, Fraction(1), 1, None, False, True)
     duration = None
@@ -244,8 +312,8 @@ def _time_of(frame: av.VideoFrame, origin: float, last: float | None, step: floa
     return max(last or 0.0, frame.time - origin)
 
 
-def _changed_size(name: str, index: int, first: torch.Size, now: torch.Size) -> str:
+def _changed_size(name: str, place: str, first: VideoInfo, now: tuple[int, int]) -> str:
     return (
-        f"{name} changes its size on the way: frame {index} is {now[1]}x{now[0]} where the first is "
-        f"{first[1]}x{first[0]}; split it, or scale it to one size first."
+        f"{name} changes its size on the way: {place} is {now[1]}x{now[0]} where the first is "
+        f"{first.width}x{first.height}; split it, or scale it to one size first."
     )

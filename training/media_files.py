@@ -10,14 +10,11 @@ import fsspec
 import torch
 from datasets import Image, Video, load_dataset
 
-from ..modeling_pyratok.errors import PyraTokError, VideoReadError
+from ..modeling_pyratok.errors import VideoReadError
 from ..modeling_pyratok.video_reading import VideoReader
+from .data_errors import DataError
 
 logger = logging.getLogger(__name__)
-
-
-class DataError(PyraTokError):
-    """A data folder that holds nothing to train on."""
 
 
 @dataclass(frozen=True)

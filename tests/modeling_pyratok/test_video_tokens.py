@@ -16,6 +16,7 @@ from token_examples import FINGERPRINT, STRIDES, make_tokens
 
 from pyratok.modeling_pyratok.bit_packing import pack_codes
 from pyratok.modeling_pyratok.errors import PyraTokError, TokenFileError
+from pyratok.modeling_pyratok.token_fields import MAX_FPS_DENOMINATOR
 from pyratok.modeling_pyratok.token_layout import MAX_LEVELS
 from pyratok.modeling_pyratok.video_tokens import VideoTokens
 
@@ -35,7 +36,7 @@ def any_tokens(draw):
         levels=levels,
         seed=draw(st.integers(0, 2**32)),
         spatial_multiple=multiple,
-        fps=draw(st.fractions(min_value=Fraction(1, 1000), max_value=1000) | st.floats(0.001, 1000)),
+        fps=draw(st.fractions(Fraction(1, 1000), 1000, max_denominator=MAX_FPS_DENOMINATOR) | st.floats(0.001, 1000)),
         model_id=draw(st.none() | st.sampled_from(["pyratok", 'a "quoted" \\ name', "größe"])),
         weights_fingerprint=draw(st.none() | st.just(FINGERPRINT)),
         caption=draw(st.none() | st.text(max_size=60)),
