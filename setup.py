@@ -11,7 +11,15 @@ from setuptools import setup
 
 ROOT = Path(__file__).parent
 
-SUBPACKAGES = ["commands", "configuration", "hub_cards", "modeling_pyratok", "pipelines", "training"]
+SUBPACKAGES = [
+    "commands",
+    "configuration",
+    "hub_cards",
+    "modeling_pyratok",
+    "pipelines",
+    "training",
+    "training.metrics",
+]
 
 INSTALL_REQUIRES = [
     "av>=17.0,<19",
@@ -31,6 +39,7 @@ INSTALL_REQUIRES = [
 TRAIN_REQUIRES = [
     "accelerate>=1.15",
     "datasets>=5.2",
+    "evaluate>=0.4.6",
     "fsspec>=2024.9",
     "matplotlib>=3.9",
     "pyarrow>=24.0",

@@ -9,6 +9,7 @@ import typer
 from .decode import decode
 from .encode import encode
 from .errors_for_people import for_people
+from .evaluate import evaluate
 from .info import info
 from .install import install
 from .reconstruct import reconstruct
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (reconstruct, encode, decode, info, install):
     app.command()(for_people(command))
+app.add_typer(evaluate)
 
 
 def main() -> None:

@@ -20,6 +20,14 @@ READABLE_FORMATS = (
 """What may be opened (sound formats as sources of sound). A list, because some formats, playlists for one, are
 texts that make the library open other files and addresses."""
 
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".flv", ".wmv", ".ogv")
+    + (".gif", ".ivf")
+)
+PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"))
+MEDIA_SUFFIXES = VIDEO_SUFFIXES | PICTURE_SUFFIXES
+"""What the names of videos and pictures end with, where a folder is searched for them."""
+
 READ_BUFFER = 1 << 17
 """Bytes per read from a file object: with PyAV's own 32 KB the calls cost more than the work."""
 

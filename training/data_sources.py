@@ -19,11 +19,11 @@ from datasets import Image, IterableDataset, Video, load_dataset, load_dataset_b
 from datasets.exceptions import DatasetsError
 from pyarrow import parquet
 
+from ..modeling_pyratok.media_opening import MEDIA_SUFFIXES
 from .data_errors import DataError
 from .data_rows import Row, checked_row
 from .media_listing import (
     CAPTION_COLUMNS,
-    MEDIA_SUFFIXES,
     METADATA_FILES,
     MediaFile,
     caption_in,

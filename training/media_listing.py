@@ -17,30 +17,8 @@ import fsspec
 import pyarrow
 from pyarrow import parquet
 
+from ..modeling_pyratok.media_opening import MEDIA_SUFFIXES
 from .data_errors import DataError
-
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "mp4",
-        "m4v",
-        "mov",
-        "mkv",
-        "webm",
-        "avi",
-        "mpg",
-        "mpeg",
-        "ts",
-        "m2ts",
-        "flv",
-        "wmv",
-        "ogv",
-        "gif",
-        "ivf",
-    )
-)
-PICTURE_SUFFIXES = frozenset(f".{name}" for name in ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm"))
-MEDIA_SUFFIXES = VIDEO_SUFFIXES | PICTURE_SUFFIXES
 
 METADATA_FILES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 CAPTION_COLUMNS = ("text", "caption")

@@ -15,8 +15,9 @@ from typing import IO
 
 import fsspec
 
+from ..modeling_pyratok.media_opening import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from .data_rows import Row, checked_row
-from .media_listing import MEDIA_SUFFIXES, PICTURE_SUFFIXES, caption_in, suffix_of
+from .media_listing import caption_in, suffix_of
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 

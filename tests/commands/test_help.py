@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from pyratok.commands.app import app
 
-COMMANDS = ("reconstruct", "encode", "decode", "info", "install")
+COMMANDS = ("reconstruct", "encode", "decode", "evaluate", "info", "install")
 
 
 def test_help_lists_the_commands():
@@ -21,7 +21,16 @@ def test_the_help_of_every_command_shows_an_example(command):
     assert f"Example: pyratok {command}" in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["reconstruct"], ["encode", "clip.mp4"], ["nonsense"], ["info", "a", "b"]])
+def test_every_task_of_evaluate_shows_an_example():
+    listed = CliRunner().invoke(app, ["evaluate", "--help"]).stdout
+    for task in ("reconstruction",):
+        assert task in listed
+        assert f"Example: pyratok evaluate {task}" in CliRunner().invoke(app, ["evaluate", task, "--help"]).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["reconstruct"], ["encode", "clip.mp4"], ["nonsense"], ["info", "a", "b"], ["evaluate", "none"]]
+)
 def test_wrong_usage_ends_with_code_2(arguments):
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout) == (2, "")

@@ -1,10 +1,13 @@
 """The figures of a reconstruction: against numpy, in pieces, merged over clips."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyratok.modeling_pyratok.reconstruction_metrics import ClipMetrics, CodeUse, DatasetMetrics, frame_ssim, psnr_of
 
@@ -15,6 +18,13 @@ def clips(frames: int = 5, size: tuple[int, int] = (20, 24), seed: int = 0) -> t
     original = torch.rand(frames, 3, *size, generator=generator)
     noise = torch.randn(original.shape, generator=generator) * torch.linspace(0.02, 0.2, frames).view(-1, 1, 1, 1)
     return original, (original + noise).clamp(0, 1)
+
+
+def mean_difference(reconstruction: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    """In the place of a perceptual distance: (B, T, C, H, W) in [-1, 1] to the mean over frames."""
+    assert reconstruction.shape == original.shape and reconstruction.ndim == 5
+    assert original.min() < -0.5 and original.max() <= 1
+    return (reconstruction - original).abs().mean(dim=(2, 3, 4)).mean()
 
 
 def test_psnr_both_ways_is_that_of_numpy():
@@ -70,7 +80,7 @@ def test_ssim_of_very_small_frames_is_nan_and_nothing_fails(size, is_defined):
 def test_pieces_give_the_figures_of_the_whole():
     original, copy = clips(9)
     codes = torch.randint(0, 16, (1, 9, 2, 3), generator=torch.Generator().manual_seed(1))
-    whole, pieces = ClipMetrics(1, 4), ClipMetrics(1, 4)
+    whole, pieces = ClipMetrics(1, 4, mean_difference), ClipMetrics(1, 4, mean_difference)
     whole.update_frames(original, copy)
     whole.update_codes((codes,))
     for start, end in ((0, 1), (1, 5), (5, 9)):
@@ -99,6 +109,43 @@ def test_share_of_codes_is_out_of_the_smaller_of_codes_and_tokens():
     assert use.shares == (1.0, 2 / 4)
 
 
+def perplexity(counts: list[int]) -> float:
+    shares = np.array(counts) / sum(counts)
+    return np.exp(-(shares * np.log(shares)).sum())
+
+
+@given(st.lists(st.lists(st.integers(0, 7), max_size=20), min_size=1, max_size=4))
+def test_perplexity_is_that_of_all_codes_together_however_they_come(parts):
+    use, merged = CodeUse(num_levels=1, codebook_bits=3), CodeUse(num_levels=1, codebook_bits=3)
+    for part in parts:
+        use.update((torch.tensor(part, dtype=torch.long),))
+        other = CodeUse(num_levels=1, codebook_bits=3)
+        other.update((torch.tensor(part, dtype=torch.long),))
+        merged.merge(other)
+    codes = sum(parts, [])
+    assert use.tokens_per_level == merged.tokens_per_level == (len(codes),)
+    expected = perplexity(list(Counter(codes).values())) if codes else math.nan
+    assert use.perplexities == pytest.approx((expected,), nan_ok=True)
+    assert merged.perplexities == pytest.approx((expected,), nan_ok=True)
+
+
+def test_perplexity_of_constant_and_of_even_codes():
+    use = CodeUse(num_levels=3, codebook_bits=4)
+    use.update((torch.full((5, 3), 7), torch.arange(16).repeat(3), None))
+    assert use.perplexities[:2] == pytest.approx((1, 16))
+    assert math.isnan(use.perplexities[2])
+
+
+def test_a_perceptual_distance_is_the_mean_over_frames_and_nan_without_one():
+    original, copy = clips(9)
+    metrics, without = ClipMetrics(1, 4, mean_difference), ClipMetrics(1, 4)
+    for start, end in ((0, 1), (1, 9)):
+        metrics.update_frames(original[start:end], copy[start:end])
+        without.update_frames(original[start:end], copy[start:end])
+    assert metrics.report().perceptual_distance == pytest.approx(2 * (original - copy).abs().mean().item(), rel=1e-5)
+    assert math.isnan(without.report().perceptual_distance)
+
+
 def test_codes_of_many_bits_need_no_table_of_all_codes():
     use = CodeUse(num_levels=1, codebook_bits=62)
     use.update((torch.tensor([2**62 - 1, 0, 0]),))
@@ -108,7 +155,7 @@ def test_codes_of_many_bits_need_no_table_of_all_codes():
 def test_a_data_set_is_the_mean_over_clips_with_codes_pooled():
     parts = []
     for seed in range(3):
-        clip = ClipMetrics(1, 4)
+        clip = ClipMetrics(1, 4, mean_difference)
         clip.update_frames(*clips(2 + seed, seed=seed))
         clip.update_codes((torch.tensor([seed, seed, 0]),))
         parts.append(clip)
@@ -124,7 +171,9 @@ def test_a_data_set_is_the_mean_over_clips_with_codes_pooled():
         assert vars(first.report())[name] == pytest.approx(value), name
     assert (report.clips, report.frames, report.tokens_per_level) == (3, 9, (9,))
     assert report.psnr_clip == pytest.approx(np.mean([clip.report().psnr_clip for clip in parts]))
+    assert report.perceptual_distance == pytest.approx(np.mean([clip.report().perceptual_distance for clip in parts]))
     assert report.code_use == (3 / 9,)
+    assert report.perplexity == pytest.approx((perplexity([5, 2, 2]),))
     assert report.bits_per_pixel == pytest.approx(9 * 4 / (9 * 20 * 24))
 
 
