@@ -13,6 +13,7 @@ from .evaluate import evaluate
 from .info import info
 from .install import install
 from .reconstruct import reconstruct
+from .train import train
 
 app = typer.Typer(
     name="pyratok",
@@ -22,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (reconstruct, encode, decode, info, install):
+for command in (reconstruct, encode, decode, train, info, install):
     app.command()(for_people(command))
 app.add_typer(evaluate)
 

@@ -63,15 +63,24 @@ def test_python_examples_run(code, folder):
 
 
 @pytest.mark.slow
-def test_the_training_command_runs(clips, tmp_path):
+def test_the_commands_for_training_run(clips, tmp_path):
     for split, names in {"train": ("city", "earth"), "validation": ("dog",)}.items():
-        (tmp_path / "video" / split).mkdir(parents=True)
+        (tmp_path / "my" / "videos" / split).mkdir(parents=True)
         for name in names:
-            shutil.copy(clips[name], tmp_path / "video" / split)
-    command = re.search(r"^\$ python (-m pyratok\.training.*)$", README.read_text("utf-8"), re.MULTILINE).group(1)
-    command = command.replace("default", "tiny").replace("path/to/video", "video")
-    run([sys.executable, *command.split(), "max_steps=2", "warmup_steps=1", "validation_clips=1"], tmp_path)
-    assert pyratok.PyraTokModel.from_pretrained(tmp_path / "runs" / "mine" / "model").num_parameters() > 0
+            shutil.copy(clips[name], tmp_path / "my" / "videos" / split)
+    text = README.read_text("utf-8")
+    commands = re.findall(r"^\$ pyratok ((?:train tiny|evaluate) .*?)\s*(?:#.*)?$", text, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["train", "train", "evaluate"]
+    for command in commands:
+        short = ["max_steps=2", "warmup_steps=1", "validation_clips=1"] if command.startswith("train") else []
+        run([sys.executable, "-m", "pyratok", *command.split(), *short], tmp_path)
+    assert pyratok.PyraTokModel.from_pretrained(tmp_path / "runs" / "mine" / "stage_2" / "model").num_parameters() > 0
+    assert "psnr_clip" in (tmp_path / "figures.json").read_text("utf-8")
+    run(
+        [sys.executable, *re.search(r"`python (-m pyratok\.training\.shard_writing .*?)`", text).group(1).split()],
+        tmp_path,
+    )
+    assert list((tmp_path / "my" / "shards").rglob("*.tar"))
 
 
 def test_links_to_files_lead_somewhere():

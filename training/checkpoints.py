@@ -6,6 +6,7 @@ import random
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from safetensors.torch import load_file, load_model, save, save_file, save_model
 from torch import nn
 
 from ..modeling_pyratok.errors import PyraTokError
+from .objective import Objective
 from .weight_average import WeightAverage
 
-FORMAT = 1
+FORMAT = 2
 TEMPORARY = ".writing-"
 
 
@@ -75,25 +77,38 @@ def remove_unfinished(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class ProcessState:
+    """What each process of a run has of its own.
+
+    random: the `random_state()` of its generators. position: where it is in the data, as JSON can hold it.
+    """
+
+    random: bytes
+    position: dict[str, Any]
+
+
 def save_checkpoint(
     folder: Path,
-    model: nn.Module,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
     progress: dict[str, Any],
-    random_states: Sequence[bytes],
+    processes: Sequence[ProcessState],
 ) -> None:
     """Write the whole state into `folder`.
 
     Args:
-        progress: what JSON can hold (step, clips consumed, settings).
-        random_states: the `random_state()` of every process, in order.
+        progress: what JSON can hold (step, settings).
+        processes: what every process has of its own, in order.
     """
-    save_model(model, str(folder / "model.safetensors"))
+    save_model(objective.model, str(folder / "model.safetensors"))
+    save_file(_contiguous(objective.trained_extras()), folder / "terms.safetensors")
     save_file(_contiguous(average.values), folder / "average.safetensors")
-    save_file(_contiguous(_optimizer_tensors(model, optimizer)), folder / "optimizer.safetensors")
-    for process, state in enumerate(random_states):
-        (folder / _random_name(process)).write_bytes(state)
+    save_file(_contiguous(_optimizer_tensors(objective, optimizer)), folder / "optimizer.safetensors")
+    for number, process in enumerate(processes):
+        (folder / _random_name(number)).write_bytes(process.random)
+        (folder / _position_name(number)).write_text(json.dumps(process.position))
     (folder / "state.json").write_text(json.dumps({"format": FORMAT, **progress}, indent=1))
 
 
@@ -110,16 +125,21 @@ def load_progress(folder: Path) -> dict[str, Any]:
     return progress
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage) -> None:
+def load_checkpoint(
+    folder: Path, objective: Objective, optimizer: torch.optim.Optimizer, average: WeightAverage
+) -> None:
     """Put the state of `folder` into the given objects, in place. Raises CheckpointError."""
     try:
-        load_model(model, str(folder / "model.safetensors"))
+        load_model(objective.model, str(folder / "model.safetensors"))
+        extras = load_file(folder / "terms.safetensors")
         averages = load_file(folder / "average.safetensors")
         moments = load_file(folder / "optimizer.safetensors")
         with torch.no_grad():
             for name, value in average.values.items():
                 value.copy_(averages[name])
-        _restore_optimizer(model, optimizer, moments)
+            for name, weight in objective.trained_extras().items():
+                weight.copy_(extras[name])
+        _restore_optimizer(objective, optimizer, moments)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint {folder} does not fit this model or is damaged: {error}") from error
 
@@ -139,9 +159,20 @@ def random_state() -> bytes:
     return save(tensors, metadata={"plain": json.dumps(plain)})
 
 
-def load_random_state(folder: Path, process: int) -> None:
-    """Set the generators to the `random_state` of a process in checkpoint `folder`. Raises CheckpointError."""
-    path = folder / _random_name(process)
+def load_process_state(folder: Path, process: int) -> dict[str, Any]:
+    """Set the generators as a process had them in checkpoint `folder`, and return its position in the data.
+
+    Raises CheckpointError.
+    """
+    _load_random_state(folder / _random_name(process))
+    path = folder / _position_name(process)
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"the position in the data {path} cannot be read: {error}") from error
+
+
+def _load_random_state(path: Path) -> None:
     try:
         tensors = load_file(path)
         with safe_open(path, framework="pt") as file:
@@ -159,6 +190,10 @@ def load_random_state(folder: Path, process: int) -> None:
 
 def _random_name(process: int) -> str:
     return f"random_{process}.safetensors"
+
+
+def _position_name(process: int) -> str:
+    return f"data_{process}.json"
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

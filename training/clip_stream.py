@@ -240,6 +240,14 @@ class UnreadableFiles:
         self.names: dict[str, str] = {}
         """Name -> what is wrong with it."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """The counts so far, as JSON can hold them."""
+        return {"seen": self._seen, "unreadable": self._unreadable, "names": self.names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the counts of a `state_dict`."""
+        self._seen, self._unreadable, self.names = state["seen"], state["unreadable"], dict(state["names"])
+
     def add(self, batch: ClipBatch) -> None:
         """Take in a batch."""
         for name, reason in batch.unreadable:

@@ -1,6 +1,6 @@
 """How the codes of each level are used: counts gathered over some steps or clips, and what they say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,6 +18,10 @@ class CodeStatistics:
             if codes is not None:
                 counts = torch.bincount(codes.detach().flatten(), minlength=2**self._bits)  # (2**bits,)
                 self._counts[level] = self._counts.get(level, 0) + counts
+
+    def sum_over_processes(self, total: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Put in place of every level's counts their sum over processes, which `total` gives."""
+        self._counts = {level: total(counts) for level, counts in sorted(self._counts.items())}
 
     def summary(self) -> dict[str, float]:
         """Per level, over everything added, and forget it:

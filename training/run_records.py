@@ -10,6 +10,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
 
 from ..modeling_pyratok.atomic_writing import atomic_path
 
@@ -50,6 +51,23 @@ class MetricsFile:
             except ValueError:  # cut off by a crash
                 continue
         return rows
+
+
+class TensorBoard:
+    """The same metrics for TensorBoard; nothing is written before the first line."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+
+    def add(self, kind: str, step: int, row: dict[str, float]) -> None:
+        """Add one line as `kind/name`."""
+        if self._writer is None:
+            # What a stopped run wrote after its last checkpoint is hidden from this step on.
+            self._writer = SummaryWriter(str(self._folder), purge_step=step)
+        for name, value in row.items():
+            self._writer.add_scalar(f"{kind}/{name}", value, step)
+        self._writer.flush()
 
 
 def draw_curves(metrics: MetricsFile, target: Path) -> None:

@@ -1,22 +1,28 @@
-"""The state of a stage-1 run: everything a step changes and everything it needs, built from the settings."""
+"""The state of a training run: everything a step changes and everything it needs, built from the settings."""
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from ..configuration.configuration_pyratok import PyraTokConfig
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+from ..pipelines.model_loading import load_model
+from .clip_buckets import ClipBucket, buckets_for
+from .clip_stream import ClipBatch, ClipLoader, ClipStream, UnreadableFiles
+from .clip_windows import ClipVariation
 from .code_statistics import CodeStatistics
-from .media_files import DecodedFiles, list_images, list_videos
-from .run_records import MetricsFile
-from .settings import StageOneSettings
-from .validation import validation_clips
-from .video_clips import ClipSampler, ClipShape
+from .data_sources import open_rows
+from .fixed_clips import fixed_clips
+from .objective import Objective
+from .run_records import MetricsFile, TensorBoard
+from .settings import SettingsError, TrainingSettings
 from .weight_average import WeightAverage
 
 
@@ -26,6 +32,7 @@ class Window:
 
     statistics: CodeStatistics
     steps: int = 0
+    clips: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     data_seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
@@ -39,65 +46,124 @@ class Window:
 
 @dataclass
 class TrainState:
-    """One run. `step` and `clips_consumed` (over all processes) are its whole position."""
+    """One run. `step` and the loader's position are its whole progress."""
 
-    settings: StageOneSettings
+    settings: TrainingSettings
     accelerator: Accelerator
-    model: PyraTokModel
-    """The bare model; `prepared` is the one to call in training (wrapped in a distributed run)."""
+    objective: Objective
+    """The bare tokenizer and loss terms; `prepared` is what to call in training (wrapped in a distributed run)."""
     prepared: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage
-    sampler: ClipSampler
+    loader: ClipLoader
+    batches: Iterator[ClipBatch] | None
+    """What the loader gives; None until the run has found its place in the data."""
+    unreadable: UnreadableFiles
     validation: torch.Tensor | None
     """uint8 (N, T, H, W, 3), or None without validation."""
     metrics: MetricsFile
+    board: TensorBoard
     window: Window
     step: int = 0
-    clips_consumed: int = 0
+
+    @property
+    def model(self) -> PyraTokModel:
+        return self.objective.model
 
     @property
     def output(self) -> Path:
-        """The run's folder."""
-        return Path(self.settings.output_folder)
+        """The folder of the stage."""
+        return self.settings.stage_folder
 
 
-def new_state(settings: StageOneSettings) -> TrainState:
+def new_state(settings: TrainingSettings) -> TrainState:
     """The state before the first step. Raises SettingsError, DataError, or what the configuration refuses."""
     # Level dropout may leave parameters of a level without a gradient in a step.
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+    accelerator = Accelerator(
+        mixed_precision=settings.mixed_precision,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     set_seed(settings.seed, device_specific=False)
-    sampler = _sampler(settings)
-    clips = _validation(settings) if settings.validation_split is not None else None
-    model = _model(settings).to(accelerator.device)
+    model = _model(settings)
+    objective = Objective(model, {}).to(accelerator.device)
     if settings.channels_last:
         _use_channels_last(model)
-    optimizer = _optimizer(model, settings)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    if settings.compile_model:
-        # The bare model stays as it is: validation runs it at other sizes, which would be compiled anew.
-        prepared = torch.compile(prepared, dynamic=False)
-    # From here on every process draws its own level dropout.
-    set_seed(settings.seed, device_specific=True)
-    output = Path(settings.output_folder)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    # The bare objective stays as it is: validation runs the model at other sizes, which would be compiled anew.
+    runnable = torch.compile(objective, dynamic=False) if settings.compile_model else objective
+    prepared, optimizer = accelerator.prepare(runnable, _optimizer(objective, settings))
+    buckets = buckets_for(
+        settings.sides,
+        settings.aspect_ratios,
+        settings.frame_counts,
+        settings.batch_pixels,
+        model.config.spatial_multiple,
+    )
     return TrainState(
         settings,
         accelerator,
-        model,
+        objective,
         prepared.train(),
-        optimizer.optimizer,
+        optimizer,
         WeightAverage(model, settings.average_decay),
-        sampler,
-        clips,
-        MetricsFile(output / "metrics.jsonl"),
+        _loader(settings, buckets, accelerator),
+        None,
+        UnreadableFiles(settings.unreadable_share),
+        _validation_clips(settings, buckets),
+        MetricsFile(settings.stage_folder / "metrics.jsonl"),
+        TensorBoard(settings.stage_folder / "tensorboard"),
         Window(CodeStatistics(model.config.codebook_bits)),
     )
 
 
-def _model(settings: StageOneSettings) -> PyraTokModel:
-    if settings.model_folder is not None:
-        return PyraTokModel.from_pretrained(settings.model_folder, dtype=torch.float32)
-    return PyraTokModel(PyraTokConfig(**settings.model_config))
+def _model(settings: TrainingSettings) -> PyraTokModel:
+    """The tokenizer to train: that of a folder, one around a pretrained VAE, or a new one."""
+    start = settings.start_model
+    if start is not None:
+        if isinstance(start, Path) and not start.is_dir():
+            raise SettingsError(
+                f"there is no model in {start}: train stage {settings.stage - 1} first, or give model_folder"
+            )
+        return load_model(start)
+    try:
+        if settings.backbone is not None:
+            options = {"subfolder": settings.backbone_subfolder} if settings.backbone_subfolder else {}
+            return PyraTokModel.from_backbone(settings.backbone, options, **(settings.model_config or {})).float()
+        return PyraTokModel(PyraTokConfig(**settings.model_config))
+    except (StrictDataclassError, TypeError) as error:  # the rule that was broken is the cause
+        raise SettingsError(f"model_config: {error.__cause__ or error}") from error
+    except OSError as error:
+        raise SettingsError(f"the backbone {settings.backbone} cannot be loaded: {error}") from error
+
+
+def _loader(settings: TrainingSettings, buckets: Sequence[ClipBucket], accelerator: Accelerator) -> ClipLoader:
+    sources = [(open_rows(settings.data, settings.train_split), 1.0)]
+    if settings.image_data is not None and settings.image_share > 0:
+        sources = [(sources[0][0], 1 - settings.image_share), (open_rows(settings.image_data), settings.image_share)]
+    stream = ClipStream(
+        sources,
+        buckets,
+        ClipVariation(settings.resized_share, settings.minimum_scale, settings.flip_share),
+        settings.seed,
+        settings.caption_dropout,
+        accelerator.process_index,
+        accelerator.num_processes,
+    )
+    return ClipLoader(stream, settings.workers)
+
+
+def _validation_clips(settings: TrainingSettings, buckets: Sequence[ClipBucket]) -> torch.Tensor | None:
+    if settings.validation_split is None:
+        return None
+    largest = max(buckets, key=lambda bucket: (bucket.num_frames, bucket.height * bucket.width))
+    bucket = ClipBucket(
+        settings.validation_frames or largest.num_frames,
+        settings.validation_side or largest.height,
+        settings.validation_side or largest.width,
+        batch_size=1,
+    )
+    return fixed_clips(open_rows(settings.data, settings.validation_split), settings.validation_clips, bucket)
 
 
 def _use_channels_last(model: nn.Module) -> None:
@@ -106,9 +172,9 @@ def _use_channels_last(model: nn.Module) -> None:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
 
 
-def _optimizer(model: nn.Module, settings: StageOneSettings) -> torch.optim.Optimizer:
+def _optimizer(objective: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """AdamW over the trainable weights; scales, biases and single vectors are not decayed."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    weights = [weight for weight in objective.parameters() if weight.requires_grad]
     groups = [
         {"params": [w for w in weights if w.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [w for w in weights if w.dim() <= 1], "weight_decay": 0.0},
@@ -116,39 +182,3 @@ def _optimizer(model: nn.Module, settings: StageOneSettings) -> torch.optim.Opti
     groups = [group for group in groups if group["params"]]
     betas = (settings.beta_one, settings.beta_two)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True)
-
-
-def _sampler(settings: StageOneSettings) -> ClipSampler:
-    shape = ClipShape(
-        settings.num_frames,
-        settings.height,
-        settings.width,
-        settings.resized_share,
-        settings.minimum_scale,
-        settings.flip_share,
-    )
-    cache_bytes = settings.cache_gigabytes * 1e9
-    images = None
-    if settings.image_folder is not None and settings.image_share > 0:
-        # Images are few bytes beside videos, so a quarter of the room is theirs.
-        images = DecodedFiles(list_images(settings.image_folder, "train"), cache_bytes / 4)
-        cache_bytes *= 3 / 4
-    return ClipSampler(
-        DecodedFiles(list_videos(settings.video_folder, settings.video_split), cache_bytes),
-        shape,
-        settings.seed,
-        images,
-        settings.image_share,
-        settings.clips_per_decode,
-        settings.decode_pool,
-    )
-
-
-def _validation(settings: StageOneSettings) -> torch.Tensor:
-    shape = ClipShape(
-        settings.validation_num_frames or settings.num_frames,
-        settings.validation_height or settings.height,
-        settings.validation_width or settings.width,
-    )
-    files = DecodedFiles(list_videos(settings.video_folder, settings.validation_split), settings.cache_gigabytes * 1e9)
-    return validation_clips(files, settings.validation_clips, shape)

@@ -9,8 +9,6 @@ from torch import nn
 from ..modeling_pyratok.pixel_values import frames_to_values, values_to_frames
 from ..modeling_pyratok.reconstruction_metrics import psnr_of
 from .code_statistics import CodeStatistics
-from .media_files import DataError, DecodedFiles
-from .video_clips import ClipShape, centre_video_clip
 
 SMALLEST_ERROR = 1e-12
 """Of a frame: an exact copy, a black frame for example, counts as 120 dB, for infinity would be the mean of all."""
@@ -22,23 +20,6 @@ class ValidationResult:
 
     metrics: dict[str, float]
     reconstructions: torch.Tensor
-
-
-def validation_clips(files: DecodedFiles, count: int, shape: ClipShape) -> torch.Tensor:
-    """The centre clips of `count` files spread evenly over the list: uint8 (N, T, H, W, 3), N <= count.
-
-    An unreadable file is left out rather than replaced, so that no clip counts twice. Raises DataError
-    if none is left.
-    """
-    indices = sorted({round(i * (len(files) - 1) / max(count - 1, 1)) for i in range(min(count, len(files)))})
-    clips = []
-    for index in indices:
-        file, frames = files.frames(index)
-        if file == files.files[index]:
-            clips.append(centre_video_clip(frames, shape))
-    if not clips:
-        raise DataError(f"none of the {len(indices)} validation files can be read")
-    return torch.stack(clips)
 
 
 @torch.no_grad()

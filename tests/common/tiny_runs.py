@@ -1,10 +1,10 @@
-"""Stage-1 runs of a few steps with the smallest model, on the data of `tests/training/conftest.py`."""
+"""Training runs of a few steps with the smallest model, on the data of `tests/training/conftest.py`."""
 
 import json
 from pathlib import Path
 
 from pyratok.configuration.configuration_pyratok import TINY_VAE
-from pyratok.training.settings import StageOneSettings
+from pyratok.training.settings import TrainingSettings
 
 TINY_MODEL = {
     "backbone_config": dict(TINY_VAE),
@@ -23,17 +23,17 @@ TINY_MODEL = {
 TIMINGS = ("samples_per_second", "data_share")
 
 
-def settings_for(data_folder: Path, output: Path, **changes) -> StageOneSettings:
+def settings_for(data_folder: Path, output: Path, **changes) -> TrainingSettings:
     values = {
         "output_folder": str(output),
-        "video_folder": str(data_folder / "video"),
-        "image_folder": str(data_folder / "images"),
+        "data": str(data_folder / "video"),
+        "image_data": str(data_folder / "images"),
         "image_share": 0.3,
         "model_config": TINY_MODEL,
-        "num_frames": 5,
-        "height": 32,
-        "width": 32,
-        "batch_size": 2,
+        "frame_counts": [5],
+        "sides": [32],
+        "batch_pixels": 2 * 5 * 32 * 32,
+        "workers": 0,
         "max_steps": 4,
         "warmup_steps": 2,
         "log_every": 1,
@@ -41,9 +41,9 @@ def settings_for(data_folder: Path, output: Path, **changes) -> StageOneSettings
         "validation_clips": 2,
         "sheet_clips": 2,
     }
-    return StageOneSettings(**{**values, **changes})
+    return TrainingSettings(**{**values, **changes})
 
 
 def rows_of(output: Path) -> list[dict]:
-    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (output / "stage_1" / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in row.items() if name not in TIMINGS} for row in rows]

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 
@@ -47,6 +48,13 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder / "images" / "train" / f"{number}.jpg"
         )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate holds the precision of the first run for the life of the process."""
+    yield
+    AcceleratorState._reset_state()
 
 
 @pytest.fixture(autouse=True)

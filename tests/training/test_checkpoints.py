@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pyratok.training.checkpoints import load_checkpoint, remove_unfinished, save_checkpoint, write_folder
+from pyratok.training.objective import Objective
 from pyratok.training.weight_average import WeightAverage
 
 
@@ -53,13 +54,14 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*is a no-op")  # weights on the meta device have no values
 def test_the_optimizers_state_goes_to_the_weights_device(tmp_path):
     model = nn.Linear(3, 2)
+    objective = Objective(model, {})
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    save_checkpoint(tmp_path, model, optimizer, WeightAverage(model, 0.9), {}, [])
+    save_checkpoint(tmp_path, objective, optimizer, WeightAverage(model, 0.9), {}, [])
     elsewhere = nn.Linear(3, 2, device="meta")
     optimizer = torch.optim.AdamW(elsewhere.parameters())
-    load_checkpoint(tmp_path, elsewhere, optimizer, WeightAverage(elsewhere, 0.9))
+    load_checkpoint(tmp_path, Objective(elsewhere, {}), optimizer, WeightAverage(elsewhere, 0.9))
     states = [optimizer.state[weight] for weight in elsewhere.parameters()]
     assert all(set(state) == {"step", "exp_avg", "exp_avg_sq"} for state in states)
     assert all(value.device.type == "meta" for state in states for value in state.values())

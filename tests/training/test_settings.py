@@ -2,7 +2,8 @@
 
 import pytest
 
-from pyratok.training.settings import SettingsError, load_settings
+from pyratok.training.recipe_reading import load_settings, packaged_recipes
+from pyratok.training.settings import SettingsError
 
 
 def test_the_packaged_recipe_and_overrides():
@@ -14,7 +15,7 @@ def test_the_packaged_recipe_and_overrides():
 
 def test_a_recipe_file(tmp_path):
     recipe = tmp_path / "mine.yaml"
-    recipe.write_text("output_folder: out\nvideo_folder: data\nmodel_folder: model\nweight_decay: 1\n")
+    recipe.write_text("output_folder: out\ndata: data\nmodel_folder: model\nweight_decay: 1\n")
     settings = load_settings(recipe)
     assert settings.weight_decay == 1.0 and isinstance(settings.weight_decay, float)
     assert settings.validation_split == "validation"
@@ -29,8 +30,8 @@ def test_a_recipe_file(tmp_path):
         ("max_steps=many", "max_steps must be of type int, got 'many'"),
         ("max_steps=true", "max_steps must be of type int"),
         ("resume=1", "resume must be of type bool"),
-        ("max_steps.x=1", "max_steps is 100 and has no entries"),
-        ("cache_gigabytes=0", "cache_gigabytes must be above 0"),
+        ("max_steps.x=1", "max_steps is 300 and has no entries"),
+        ("batch_pixels=0", "batch_pixels must be at least 1, got 0"),
         ("max_steps=0", "max_steps must be at least 1, got 0"),
         ("image_share=1.5", "image_share must be between 0 and 1, got 1.5"),
         ("learning_rate=0", "learning_rate must be above 0"),
@@ -39,7 +40,10 @@ def test_a_recipe_file(tmp_path):
         ("model_folder=somewhere", "give one of model_folder"),
         ("model_config=null", "give one of model_folder"),
         ("max_steps=[", "not valid YAML"),
-        ("video_folder=null", "video_folder must be of type str"),
+        ("data=null", "data must be of type str"),
+        ("stage=4", "stage must be one of 1, 2, 3, got 4"),
+        ("mixed_precision=int8", "mixed_precision must be one of no, bf16, fp16, got 'int8'"),
+        ("sides=64", "sides must be of type list"),
     ],
 )
 def test_wrong_settings_are_refused(override, message):
@@ -53,8 +57,29 @@ def test_missing_recipes_and_settings(tmp_path):
     with pytest.raises(SettingsError, match="there is no recipe at"):
         load_settings(tmp_path / "none.yaml")
     (tmp_path / "empty.yaml").write_text("max_steps: 3\n")
-    with pytest.raises(SettingsError, match="missing settings: output_folder, video_folder"):
+    with pytest.raises(SettingsError, match="missing settings: data, output_folder"):
         load_settings(tmp_path / "empty.yaml")
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(SettingsError, match="must hold 'name: value' lines"):
         load_settings(tmp_path / "list.yaml")
+    (tmp_path / "stages.yaml").write_text("output_folder: out\ndata: data\nstages: {2: 5}\n")
+    with pytest.raises(SettingsError, match="stages must hold a mapping"):
+        load_settings(tmp_path / "stages.yaml")
+
+
+def test_a_stage_takes_its_own_settings_and_the_model_of_the_one_before(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "output_folder: out\ndata: data\nmodel_config: {}\nmax_steps: 500\nstages: {2: {max_steps: 200, seed: 3}}\n"
+    )
+    first, second = load_settings(recipe), load_settings(recipe, ["stage=2", "seed=4"])
+    assert (first.max_steps, first.seed, first.start_model) == (500, 0, None)
+    assert (second.max_steps, second.seed) == (200, 4)  # what is asked for goes over the recipe
+    assert second.start_model == first.stage_folder / "model"
+    assert load_settings(recipe, ["stage=2", "model_folder=other"]).start_model == "other"
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_every_stage_of_every_recipe_can_be_read(name, stage):
+    assert load_settings(name, [f"stage={stage}"]).stage == stage

@@ -1,9 +1,11 @@
-"""A run of two processes: it validates, stops as one, writes whole checkpoints, and goes on exactly."""
+"""A run of two processes: it stops as one, goes on exactly, and learns what one process with the same clips learns."""
 
 import os
+import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,41 +14,22 @@ from safetensors.torch import load_file
 from tiny_runs import rows_of, settings_for
 from torch import multiprocessing
 
-from pyratok.training import stage_one
-from pyratok.training.stage_one import train
+from pyratok.training import trainer
+from pyratok.training.trainer import train
 
 SECONDS = 300
-"""A run that takes longer hangs: one process waits for the other."""
+"""Runs that take longer hang: one process waits for the other."""
+
+SAME_CLIPS = {"max_steps": 20, "validation_split": None, "mask_share": 0.3}
+CLIP_PIXELS = 5 * 32 * 32
 
 
-def stopped_and_whole(rank: int, port: int, data_folder: Path, output: Path) -> None:
-    """Process `rank`: a run that is stopped after two steps and goes on, and one that is not."""
-    here = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in here.items()}, ACCELERATE_USE_CPU="true")
-    torch.set_num_threads(1)
-    original = stage_one.training_step
-
-    def training_step(state) -> None:
-        if state.step == 1 and rank == 1:  # one is told to stop, both do
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(state)
-
-    stage_one.training_step = training_step
-    state = train(settings_for(data_folder, output / "stopped"))
-    assert state.accelerator.num_processes == 2 and state.step == 2
-    stage_one.training_step = original
-    for name in ("stopped", "whole"):
-        state = train(settings_for(data_folder, output / name))
-        assert state.step == 4 and state.clips_consumed == 16
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes(data_folder, tmp_path):
+def in_two_processes(function: Callable, *arguments: object) -> None:
+    """Run `function(rank, *arguments)` as both processes of a distributed run."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.spawn(stopped_and_whole, (port, data_folder, tmp_path), nprocs=2, join=False)
+    context = multiprocessing.spawn(as_process, (port, function, arguments), nprocs=2, join=False)
     deadline = time.monotonic() + SECONDS
     try:
         while not context.join(timeout=1):
@@ -55,19 +38,68 @@ def test_two_processes(data_folder, tmp_path):
     finally:
         for process in context.processes:
             process.kill()
+
+
+def as_process(rank: int, port: int, function: Callable, arguments: tuple) -> None:
+    here = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in here.items()}, ACCELERATE_USE_CPU="true")
+    torch.set_num_threads(1)
+    function(rank, *arguments)
+    torch.distributed.destroy_process_group()
+
+
+def stopped_and_whole(rank: int, data_folder: Path, output: Path) -> None:
+    """A run that is stopped after two steps and goes on, and one that is not."""
+    original = trainer.training_step
+
+    def training_step(state) -> None:
+        if state.step == 1 and rank == 1:  # one is told to stop, both do
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(state)
+
+    trainer.training_step = training_step
+    state = train(settings_for(data_folder, output / "stopped"))
+    assert state.accelerator.num_processes == 2 and state.step == 2
+    trainer.training_step = original
+    for name in ("stopped", "whole"):
+        assert train(settings_for(data_folder, output / name)).step == 4
+
+
+def two_clips_each(rank: int, data_folder: Path, output: Path) -> None:
+    train(settings_for(data_folder, output / "two", batch_pixels=2 * CLIP_PIXELS, **SAME_CLIPS))
+
+
+@pytest.mark.slow
+def test_two_processes_stop_as_one_and_go_on(data_folder, tmp_path):
+    in_two_processes(stopped_and_whole, data_folder, tmp_path)
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
-    ours, theirs = (
-        [{key: value for key, value in row.items() if key != "unreadable_files"} for row in rows_of(run)]
-        for run in (stopped, whole)
-    )  # which files are unreadable is found out anew
-    assert ours == theirs
+    assert rows_of(stopped) == rows_of(whole)
     assert [row["step"] for row in rows_of(whole) if row["kind"] == "validation"] == [3, 4]
-    assert sorted(path.name for path in (stopped / "checkpoints").iterdir()) == ["step_00000002", "step_00000004"]
+    names = sorted(path.name for path in (stopped / "stage_1" / "checkpoints").iterdir())
+    assert names == ["step_00000002", "step_00000004"]
     states = []
     for name in ("model", "average", "optimizer", "random_0", "random_1"):
         ours, theirs = (
-            load_file(run / "checkpoints" / "step_00000004" / f"{name}.safetensors") for run in (stopped, whole)
+            load_file(run / "stage_1" / "checkpoints" / "step_00000004" / f"{name}.safetensors")
+            for run in (stopped, whole)
         )
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
         states.append(ours)
-    assert not torch.equal(states[-1]["torch"], states[-2]["torch"])  # each process has its own
+
+
+@pytest.mark.slow
+def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path):
+    readable = tmp_path / "data"
+    shutil.copytree(data_folder, readable)
+    (readable / "video" / "train" / "broken.mp4").unlink()
+    metadata = readable / "video" / "train" / "metadata.jsonl"
+    metadata.write_text("".join(line for line in metadata.open() if "broken" not in line))
+    in_two_processes(two_clips_each, readable, tmp_path)
+    train(settings_for(readable, tmp_path / "one", batch_pixels=4 * CLIP_PIXELS, **SAME_CLIPS))
+    one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
+    assert len(one) == len(two) == 20
+    for ours, theirs in zip(one, two, strict=True):
+        assert ours.pop("kind") == theirs.pop("kind")
+        assert ours.pop("gradient_norm") == pytest.approx(theirs.pop("gradient_norm"), rel=1e-3)
+        # The entropy of the mean code is that of the codes of both processes, and so are the counts.
+        assert ours == pytest.approx(theirs, abs=1e-4)

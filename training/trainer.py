@@ -1,65 +1,76 @@
-"""Stage 1, self-supervised training of the tokenizer: `python -m pyratok.training.stage_one RECIPE key=value ...`.
+"""Training of the tokenizer, all three stages: `pyratok train RECIPE key=value ...`, also under `accelerate launch -m`.
 
-A first version: reconstruction and codebook losses on random clips, on one machine or, through Accelerate, on several.
-The run can be stopped at any moment (SIGTERM and SIGINT write a checkpoint) and goes on exactly where it was when the
-same command is given again: weights, optimizer, average, random generators and the position in the data are in the
-checkpoint, and the learning rate is a function of the step.
+Small functions around one state. The run can be stopped at any moment (SIGTERM and SIGINT write a checkpoint) and goes on
+exactly where it was when the same command is given again: weights, optimizer, average, random generators and the position in
+the data are in the checkpoint, and the learning rate is a function of the step. What is random about a clip (its window, its
+mask, the levels that are left out) depends on the seed, the pass and the clip's name alone, so the number of processes and
+workers makes no difference to it.
 """
 
-import argparse
+import contextlib
 import logging
 import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.pixel_values import frames_to_values
 from .checkpoints import (
     CheckpointError,
+    ProcessState,
     checkpoint_folders,
     load_checkpoint,
+    load_process_state,
     load_progress,
-    load_random_state,
     random_state,
     remove_leftovers,
     remove_unfinished,
     save_checkpoint,
     write_folder,
 )
+from .clip_stream import ClipBatch
+from .masking import apply_masks, level_subsets
 from .run_records import draw_contact_sheet, draw_curves
-from .settings import SettingsError, StageOneSettings, load_settings, packaged_recipes
+from .settings import SettingsError, TrainingSettings
 from .train_state import TrainState, Window, new_state
 from .validation import validate
 
 logger = logging.getLogger(__name__)
 
 
+VALIDATION_BATCH = 4
+"""Clips that are validated at once: little memory, whatever the batches of training are."""
+
+
 class TrainingError(PyraTokError):
     """A run that cannot go on."""
 
 
-def train(settings: StageOneSettings) -> TrainState:
-    """Run stage 1 to its end, or until SIGTERM or SIGINT, and return the last state.
+def train(settings: TrainingSettings) -> TrainState:
+    """Run a stage to its end, or until SIGTERM or SIGINT, and return the last state.
 
-    Goes on from the newest checkpoint of the output folder, if there is one. Raises TrainingError at the first loss or
+    Goes on from the newest checkpoint of the stage's folder, if there is one. Raises TrainingError at the first loss or
     gradient that is not finite, and SettingsError, DataError or CheckpointError before the first step.
     """
     _refuse_foreign_folder(settings)
     state = new_state(settings)
     resume(state)
+    state.batches = iter(state.loader)
     state.output.mkdir(parents=True, exist_ok=True)
     saved_at = time.monotonic()
     bar = tqdm(total=settings.max_steps, initial=state.step, unit="step", disable=_quiet(state))
-    with _stop_signals() as stop, bar:
+    with _stop_signals() as stop, bar, _writing(state):
         while state.step < settings.max_steps:
             training_step(state)
             bar.update()
@@ -85,34 +96,55 @@ def training_step(state: TrainState) -> None:
     learning_rate = learning_rate_at(state.step, settings)
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
-    started = time.perf_counter()
-    values = next_clips(state)  # (B, T, 3, H, W)
-    state.window.data_seconds += time.perf_counter() - started
-    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=settings.autocast_bf16):
-        output = state.prepared(pixel_values_videos=values)
-    accelerator.backward(output.loss)
-    norm = accelerator.clip_grad_norm_(state.prepared.parameters(), settings.max_gradient_norm)
-    measured = {name: float(value.detach()) for name, value in {"loss": output.loss, **output.losses}.items()}
-    _check_finite(state, {**measured, "gradient_norm": float(norm)})
+    sums: dict[str, torch.Tensor] = {}
+    for part in range(settings.gradient_accumulation):
+        is_last = part == settings.gradient_accumulation - 1
+        with contextlib.nullcontext() if is_last else accelerator.no_sync(state.prepared):
+            for name, value in _micro_batch(state).items():
+                sums[name] = sums.get(name, 0.0) + value / settings.gradient_accumulation
+    sums["gradient_norm"] = accelerator.clip_grad_norm_(state.prepared.parameters(), settings.max_gradient_norm)
+    measured = _mean_over_processes(state, sums)
+    _check_finite(state, measured)
     state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad()
     state.step += 1
     state.average.update(state.model, state.step)
-    state.window.add({**measured, "gradient_norm": float(norm), "learning_rate": learning_rate})
-    state.window.statistics.add(output.video_codes)
+    state.window.add({**measured, "learning_rate": learning_rate})
 
 
-def next_clips(state: TrainState) -> torch.Tensor:
-    """This process's share of the next clips, (B, T, 3, H, W) in [-1, 1]; moves the position in the data on."""
-    size, accelerator = state.settings.batch_size, state.accelerator
-    first = state.clips_consumed + accelerator.process_index * size
-    batch = state.sampler.batch(range(first, first + size))
-    state.clips_consumed += size * accelerator.num_processes
-    values = frames_to_values(batch.frames.to(accelerator.device))  # in memory the channels stay last
-    return values if state.settings.channels_last else values.contiguous()
+def _micro_batch(state: TrainState) -> dict[str, torch.Tensor]:
+    """Forward and backward on one batch; the total and the terms of the loss, without gradient."""
+    settings, accelerator = state.settings, state.accelerator
+    batch = next_batch(state)
+    values = frames_to_values(batch.frames.to(accelerator.device))  # (B, T, 3, H, W); in memory the channels stay last
+    if not settings.channels_last:
+        values = values.contiguous()
+    masked = apply_masks(values, batch.seeds, settings.mask_share, settings.mask_patch)
+    config = state.model.config
+    present = level_subsets(batch.seeds, config.num_levels, config.level_dropout).to(values.device)
+    loss, losses, codes = state.prepared(masked, values, present)
+    accelerator.backward(loss / settings.gradient_accumulation)
+    state.window.statistics.add(codes)
+    state.window.clips += len(values) * accelerator.num_processes
+    return {name: value.detach() for name, value in {"loss": loss, **losses}.items()}
 
 
-def learning_rate_at(step: int, settings: StageOneSettings) -> float:
+def next_batch(state: TrainState) -> ClipBatch:
+    """This process's share of the next clips. Raises DataError when too many files cannot be read."""
+    started = time.perf_counter()
+    batch = next(state.batches)
+    state.window.data_seconds += time.perf_counter() - started
+    state.unreadable.add(batch)
+    return batch
+
+
+def _mean_over_processes(state: TrainState, values: dict[str, torch.Tensor]) -> dict[str, float]:
+    stacked = torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values.values()])
+    means = state.accelerator.reduce(stacked.to(state.accelerator.device), "mean").tolist()
+    return dict(zip(values, means, strict=True))
+
+
+def learning_rate_at(step: int, settings: TrainingSettings) -> float:
     """The learning rate of the step after `step` steps: linear warm-up, then half a cosine down to the final share."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
@@ -123,21 +155,23 @@ def learning_rate_at(step: int, settings: StageOneSettings) -> float:
 
 def log_metrics(state: TrainState, bar: tqdm) -> None:
     """Write the means of the window as one line of metrics, and open a new window."""
-    window, settings = state.window, state.settings
+    window = state.window
     seconds = time.perf_counter() - window.started
     row = {name: value / window.steps for name, value in window.sums.items()}
+    if state.accelerator.num_processes > 1:
+        window.statistics.sum_over_processes(state.accelerator.reduce)
     row |= window.statistics.summary()
-    row["samples_per_second"] = window.steps * settings.batch_size * state.accelerator.num_processes / seconds
+    row["samples_per_second"] = window.clips / seconds
     row["data_share"] = window.data_seconds / seconds
-    row["unreadable_files"] = len(state.sampler.unreadable)
+    row["unreadable_files"] = len(state.unreadable.names)
     state.window = Window(window.statistics)
     if not state.accelerator.is_main_process:
         return
-    state.metrics.append({"step": state.step, "kind": "train", **row})
+    record(state, "train", row)
     bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
     if bar.disable:
         rate = row["samples_per_second"]
-        logger.info("step %d of %d: loss %.4f, %.1f clips/s", state.step, settings.max_steps, row["loss"], rate)
+        logger.info("step %d of %d: loss %.4f, %.1f clips/s", state.step, state.settings.max_steps, row["loss"], rate)
 
 
 def validation_step(state: TrainState) -> None:
@@ -151,10 +185,10 @@ def validation_step(state: TrainState) -> None:
                     state.model,
                     state.validation,
                     state.model.config.codebook_bits,
-                    settings.batch_size,
+                    VALIDATION_BATCH,
                     settings.sheet_clips,
                 )
-            state.metrics.append({"step": state.step, "kind": "validation", **result.metrics})
+            record(state, "validation", result.metrics)
             logger.info("step %d: validation PSNR %.2f dB", state.step, result.metrics["psnr"])
             originals = state.validation[: len(result.reconstructions)]
             sheet = state.output / "samples" / f"step_{state.step:08d}.png"
@@ -164,20 +198,26 @@ def validation_step(state: TrainState) -> None:
     state.window.started += time.perf_counter() - started  # not training time
 
 
+def record(state: TrainState, kind: str, row: dict[str, float]) -> None:
+    """One line of metrics, in the JSON lines and in TensorBoard."""
+    state.metrics.append({"step": state.step, "kind": kind, **row})
+    state.board.add(kind, state.step, row)
+
+
 def save(state: TrainState) -> None:
     """Write a checkpoint and, as `model/`, the model with averaged weights; delete checkpoints that are too old."""
     folder = state.output / "checkpoints"
-    random_states = gather_object([random_state()])  # of all processes, in order
+    processes = gather_object([ProcessState(random_state(), _position(state))])  # of all, in order
     if state.accelerator.is_main_process:
         progress = {
             "step": state.step,
-            "clips_consumed": state.clips_consumed,
             "processes": state.accelerator.num_processes,
             "settings": state.settings.as_dict(),
+            "scaler": state.accelerator.scaler.state_dict() if state.accelerator.scaler else None,
         }
 
         def write(path: Path) -> None:
-            save_checkpoint(path, state.model, state.optimizer, state.average, progress, random_states)
+            save_checkpoint(path, state.objective, state.optimizer, state.average, progress, processes)
 
         write_folder(folder / f"step_{state.step:08d}", write)
         with state.average.applied_to(state.model):
@@ -190,21 +230,27 @@ def save(state: TrainState) -> None:
 def resume(state: TrainState) -> None:
     """Go on from the newest checkpoint, if there is one. Raises SettingsError or CheckpointError."""
     folders = checkpoint_folders(state.output / "checkpoints")
-    step = 0
     if folders:
         progress = load_progress(folders[-1])
         _compare_settings(state, progress)
-        load_checkpoint(folders[-1], state.model, state.optimizer, state.average)
-        load_random_state(folders[-1], state.accelerator.process_index)
-        step = state.step = progress["step"]
-        state.clips_consumed = progress["clips_consumed"]
+        load_checkpoint(folders[-1], state.objective, state.optimizer, state.average)
+        position = load_process_state(folders[-1], state.accelerator.process_index)
+        state.loader.go_to(position["loader"])
+        state.unreadable.load_state_dict(position["unreadable"])
+        if state.accelerator.scaler and progress["scaler"]:
+            state.accelerator.scaler.load_state_dict(progress["scaler"])
+        state.step = progress["step"]
         logger.info("going on from %s", folders[-1])
     if state.accelerator.is_main_process:
-        state.metrics.rewind(step)
+        state.metrics.rewind(state.step)
 
 
-def _refuse_foreign_folder(settings: StageOneSettings) -> None:
-    folder = Path(settings.output_folder)
+def _position(state: TrainState) -> dict[str, Any]:
+    return {"loader": state.loader.position(), "unreadable": state.unreadable.state_dict()}
+
+
+def _refuse_foreign_folder(settings: TrainingSettings) -> None:
+    folder = settings.stage_folder
     if not settings.resume and checkpoint_folders(folder / "checkpoints"):
         raise SettingsError(
             f"{folder} holds the checkpoints of a run; choose another output_folder or set resume=true"
@@ -233,9 +279,22 @@ def _check_finite(state: TrainState, measured: dict[str, float]) -> None:
     values = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
     raise TrainingError(
         f"step {state.step + 1} is not finite ({values}); the weights were not changed. "
-        f"Lower learning_rate ({state.settings.learning_rate:g}), lengthen warmup_steps, or set autocast_bf16=false; "
+        f"Lower learning_rate ({state.settings.learning_rate:g}), lengthen warmup_steps, or set mixed_precision=no; "
         f"the last checkpoint is in {state.output / 'checkpoints'}"
     )
+
+
+@contextmanager
+def _writing(state: TrainState) -> Iterator[None]:
+    """Turn a full disk into one sentence that says from where the run can go on."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        good = checkpoint_folders(state.output / "checkpoints")
+        raise TrainingError(
+            f"step {state.step} cannot be written to {state.output}: {error}; "
+            + (f"the last good checkpoint is {good[-1]}" if good else "there is no checkpoint yet")
+        ) from error
 
 
 @contextmanager
@@ -269,22 +328,3 @@ def _agreed(state: TrainState, flag: bool) -> bool:
 
 def _quiet(state: TrainState) -> bool:
     return not (state.accelerator.is_main_process and sys.stderr.isatty())
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code (0 also when stopped by a signal, 2 for a clear error)."""
-    parser = argparse.ArgumentParser(prog="python -m pyratok.training.stage_one", description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", help=f"a YAML file, or a recipe of the package: {', '.join(packaged_recipes())}")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the recipe")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        train(load_settings(given.recipe, given.overrides))
-    except PyraTokError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
