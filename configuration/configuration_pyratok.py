@@ -78,11 +78,14 @@ class PyraTokConfig(PreTrainedConfig):
         freeze_backbone (`bool`, *optional*, defaults to `True`):
             Whether the VAE's own weights stay as they are. With False the whole backbone is trained.
         level_dropout (`float`, *optional*, defaults to 0.1):
-            Probability, per training sample, that a random proper subset of the levels is decoded instead of all.
+            Probability, per training sample, that a proper subset of the levels is decoded instead of all: in half of these
+            cases the coarsest ones, otherwise any.
         temperature (`float`, *optional*, defaults to 1.0):
             tau in p(bit is +1) = sigmoid(2 u / tau).
         l1_loss_weight, ssim_loss_weight (`float`, *optional*, default to 1.0):
             Weights inside the reconstruction loss, L1 + (1 - SSIM).
+        l2_loss_weight (`float`, *optional*, defaults to 0.0):
+            Weight of the mean squared error inside the reconstruction loss, beyond the paper: it is what PSNR measures.
         commitment_loss_weight, entropy_loss_weight, hierarchical_loss_weight (`float`, *optional*):
             Weights inside the codebook loss (Eq. 2). Measured on the bundled model's recipe: with a commitment of 0.25 and an
             entropy of 0.01 the codes collapse in the first hundred steps (3.4 bits of entropy at level 1), with 0.02 and 0.02
@@ -119,6 +122,7 @@ class PyraTokConfig(PreTrainedConfig):
     temperature: int | float = 1.0
     l1_loss_weight: int | float = 1.0
     ssim_loss_weight: int | float = 1.0
+    l2_loss_weight: int | float = 0.0
     commitment_loss_weight: int | float = 0.02
     entropy_loss_weight: int | float = 0.02
     entropy_diversity: int | float = 1.0
@@ -341,11 +345,24 @@ class PyraTokConfig(PreTrainedConfig):
             raise ValueError(f"temperature must be positive and finite, got {self.temperature}")
         if not 0 <= self.entropy_diversity < math.inf:
             raise ValueError(f"entropy_diversity must be a finite number of at least 0, got {self.entropy_diversity}")
-        for name in ("l1", "ssim", "commitment", "entropy", "hierarchical", "reconstruction", "codebook"):
+        for name in ("l1", "ssim", "l2", "commitment", "entropy", "hierarchical", "reconstruction", "codebook"):
             weight = getattr(self, f"{name}_loss_weight")
             if not (0 <= weight < math.inf):
                 raise ValueError(f"{name}_loss_weight must be a finite number of at least 0, got {weight}")
 
+
+TRAINING_FIELDS = frozenset(
+    {
+        "level_dropout",
+        "temperature",
+        "entropy_diversity",
+        *(
+            f"{name}_loss_weight"
+            for name in ("l1", "ssim", "l2", "commitment", "entropy", "hierarchical", "reconstruction", "codebook")
+        ),
+    }
+)
+"""What says how a model is trained and not what it is: it may change between two runs of training."""
 
 _INHERITED = {
     "_name_or_path",

@@ -18,6 +18,7 @@ from .binary_codebook import BinaryCodebook, codes_to_bits
 from .chunks import check_chunk_frames, chunk_bounds, chunks_of_stream, level_bounds, pad_chunk
 from .input_checks import check_codes, check_levels, check_present_levels, check_text, check_video
 from .lapq import LaPQPyramid, PyramidOutput
+from .level_dropout import level_subsets
 from .level_fusion import LevelFusion
 from .lora import LoraMerging, add_lora, lora_layers
 from .outputs import PyraTokDecoderOutput, PyraTokEncoderOutput, PyraTokOutput
@@ -419,13 +420,12 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         )
 
     def _draw_present_levels(self, batch: int, device: torch.device) -> torch.Tensor:
-        """(B, L) bool: all True, but in training, with probability `level_dropout`, a random non-empty proper subset."""
+        """(B, L) bool: all True, but in training drawn by `level_subsets`."""
         levels = self.config.num_levels
         if not self.training or levels == 1:
             return torch.ones(batch, levels, dtype=torch.bool, device=device)
-        subset = torch.randint(1, 2**levels - 1, (batch,))
-        subset = torch.where(torch.rand(batch) < self.config.level_dropout, subset, 2**levels - 1)
-        return (subset[:, None] >> torch.arange(levels) & 1).bool().to(device)
+        seeds = torch.randint(2**62, (batch,)).tolist()
+        return level_subsets(seeds, levels, self.config.level_dropout).to(device)
 
     # --- weights -------------------------------------------------------------------------------------------------------
 

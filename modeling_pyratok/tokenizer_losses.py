@@ -28,6 +28,7 @@ def tokenizer_losses(
     """
     terms = {
         "l1": (config.l1_loss_weight, lambda: F.l1_loss(reconstruction.float(), target.float())),
+        "l2": (config.l2_loss_weight, lambda: F.mse_loss(reconstruction.float(), target.float())),
         "ssim": (config.ssim_loss_weight, lambda: ssim_loss(reconstruction, target)),
         "commitment": (config.commitment_loss_weight, lambda: sum(map(commitment_loss, logits))),
         "entropy": (
@@ -41,7 +42,7 @@ def tokenizer_losses(
     # The caller's autocast would take the entropies in half precision.
     with torch.autocast(reconstruction.device.type, enabled=False):
         for name, (weight, compute) in terms.items():
-            part = config.reconstruction_loss_weight if name in ("l1", "ssim") else config.codebook_loss_weight
+            part = config.reconstruction_loss_weight if name in ("l1", "l2", "ssim") else config.codebook_loss_weight
             with torch.set_grad_enabled(torch.is_grad_enabled() and weight * part > 0):
                 losses[name] = compute()
             total = total + part * weight * losses[name]

@@ -1,4 +1,4 @@
-"""Which pixels and which levels a training clip goes without: pure functions of the clip's own seed.
+"""Which pixels a training clip goes without: a pure function of the clip's own seed.
 
 A clip's mask does not depend on its place in a batch or on the process that reads it, so a resumed run repeats it.
 """
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-MASK_STREAM, LEVEL_STREAM = 0, 1
-"""Names of the independent random streams under a clip's seed."""
+MASK_STREAM = 0
+"""Name of this random stream under a clip's seed; the levels that are left out draw from another one."""
 
 
 def clip_mask(
@@ -21,7 +21,7 @@ def clip_mask(
     u is uniform in [0, 1] per frame: the cosine schedule of MaskGIT (Chang et al. 2022). Patches are `patch` pixels wide;
     those at the bottom and at the right are cut where the patch does not divide the size.
     """
-    generator = _generator(seed, MASK_STREAM)
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(MASK_STREAM,)))
     rows, columns = math.ceil(height / patch), math.ceil(width / patch)
     hidden = np.zeros((num_frames, rows * columns), dtype=bool)
     for frame in generator.permutation(num_frames)[: round(frame_share * num_frames)]:
@@ -38,21 +38,3 @@ def apply_masks(values: torch.Tensor, seeds: Iterable[int], frame_share: float =
     frames, _, height, width = values.shape[1:]
     masks = torch.stack([clip_mask(int(seed), frames, height, width, frame_share, patch) for seed in seeds])
     return values.masked_fill(masks.unsqueeze(2).to(values.device), 0.0)
-
-
-def level_subset(seed: int, num_levels: int, dropout: float) -> torch.Tensor:
-    """Levels that a clip keeps, (L,) bool: with probability `dropout` a random non-empty proper subset, else all."""
-    generator = _generator(seed, LEVEL_STREAM)
-    if num_levels == 1 or generator.random() >= dropout:
-        return torch.ones(num_levels, dtype=torch.bool)
-    subset = int(generator.integers(1, 2**num_levels - 1))
-    return torch.tensor([bool(subset >> level & 1) for level in range(num_levels)])
-
-
-def level_subsets(seeds: Iterable[int], num_levels: int, dropout: float) -> torch.Tensor:
-    """`level_subset` of every seed, (B, L)."""
-    return torch.stack([level_subset(int(seed), num_levels, dropout) for seed in seeds])
-
-
-def _generator(seed: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))

@@ -47,7 +47,8 @@ class TrainingSettings:
         model_folder: a saved model to start from, a folder or an id, also `pyratok`; or
         backbone, backbone_subfolder: a pretrained AutoencoderKLWan (folder or Hub id, and the folder within), around which
             model_config makes a new model; or
-        model_config alone: keyword arguments of `PyraTokConfig` for a new model.
+        model_config alone: keyword arguments of `PyraTokConfig` for a new model. To a saved model only what concerns
+            training (weights of losses, level dropout) is new; the rest, if given, has to be the model's own.
 
     Data:
         data: a folder (`videofolder`), a folder or pattern of WebDataset or Parquet files, or the Hub id of a dataset.
@@ -172,10 +173,12 @@ class TrainingSettings:
     def _check_choices(self) -> None:
         if self.stage not in STAGES:
             raise SettingsError(f"stage must be one of {', '.join(map(str, STAGES))}, got {self.stage}")
-        if self.stage == 1 and (self.model_folder is None) == (self.model_config is None and self.backbone is None):
+        if self.stage == 1 and self.model_folder is None and self.backbone is None and self.model_config is None:
             raise SettingsError(
-                "give one of model_folder (weights to start from), backbone (a pretrained VAE) and model_config (a new model)"
+                "give model_folder (weights to start from), backbone (a pretrained VAE) or model_config (a new model)"
             )
+        if self.model_folder is not None and self.backbone is not None:
+            raise SettingsError("give one of model_folder and backbone, not both")
         if self.mixed_precision not in PRECISIONS:
             raise SettingsError(
                 f"mixed_precision must be one of {', '.join(PRECISIONS)}, got {self.mixed_precision!r}"

@@ -8,12 +8,9 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
-from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from ..configuration.configuration_pyratok import PyraTokConfig
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
-from ..pipelines.model_loading import load_model
 from .clip_buckets import ClipBucket, buckets_for
 from .clip_stream import ClipBatch, ClipLoader, ClipStream, UnreadableFiles
 from .clip_windows import ClipVariation
@@ -23,7 +20,8 @@ from .fixed_clips import fixed_clips
 from .loss_terms import loss_terms
 from .objective import Objective
 from .run_records import MetricsFile, TensorBoard
-from .settings import SettingsError, TrainingSettings
+from .settings import TrainingSettings
+from .starting_model import starting_model
 from .weight_average import WeightAverage
 
 
@@ -85,7 +83,7 @@ def new_state(settings: TrainingSettings) -> TrainState:
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     set_seed(settings.seed, device_specific=False)
-    model = _model(settings)
+    model = starting_model(settings)
     objective = Objective(model, loss_terms(settings, model)).to(accelerator.device)
     if settings.channels_last:
         _use_channels_last(model)
@@ -116,26 +114,6 @@ def new_state(settings: TrainingSettings) -> TrainState:
         TensorBoard(settings.stage_folder / "tensorboard"),
         Window(CodeStatistics(model.config.codebook_bits)),
     )
-
-
-def _model(settings: TrainingSettings) -> PyraTokModel:
-    """The tokenizer to train: that of a folder, one around a pretrained VAE, or a new one."""
-    start = settings.start_model
-    if start is not None:
-        if isinstance(start, Path) and not start.is_dir():
-            raise SettingsError(
-                f"there is no model in {start}: train stage {settings.stage - 1} first, or give model_folder"
-            )
-        return load_model(start)
-    try:
-        if settings.backbone is not None:
-            options = {"subfolder": settings.backbone_subfolder} if settings.backbone_subfolder else {}
-            return PyraTokModel.from_backbone(settings.backbone, options, **(settings.model_config or {})).float()
-        return PyraTokModel(PyraTokConfig(**settings.model_config))
-    except (StrictDataclassError, TypeError) as error:  # the rule that was broken is the cause
-        raise SettingsError(f"model_config: {error.__cause__ or error}") from error
-    except OSError as error:
-        raise SettingsError(f"the backbone {settings.backbone} cannot be loaded: {error}") from error
 
 
 def _loader(settings: TrainingSettings, buckets: Sequence[ClipBucket], accelerator: Accelerator) -> ClipLoader:

@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.level_dropout import level_subsets
 from ..modeling_pyratok.pixel_values import frames_to_values
 from .checkpoints import (
     CheckpointError,
@@ -40,7 +41,7 @@ from .checkpoints import (
     write_folder,
 )
 from .clip_stream import ClipBatch
-from .masking import apply_masks, level_subsets
+from .masking import apply_masks
 from .run_records import draw_contact_sheet, draw_curves
 from .settings import SettingsError, TrainingSettings
 from .train_state import TrainState, Window, new_state

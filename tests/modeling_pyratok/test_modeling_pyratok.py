@@ -29,12 +29,12 @@ def test_forward_agrees_with_encode_and_decode(tiny_model):
 
 
 def test_loss_is_the_weighted_sum_of_its_terms(tiny_config):
-    tiny_config.hierarchical_loss_weight = 0.5
+    tiny_config.hierarchical_loss_weight = tiny_config.l2_loss_weight = 0.5
     model = PyraTokModel(tiny_config).eval()
     output = model(VIDEO, target_values=VIDEO.flip(1))
     terms = {name: float(value) for name, value in output.losses.items()}
     config = tiny_config
-    reconstruction = config.l1_loss_weight * terms["l1"] + config.ssim_loss_weight * terms["ssim"]
+    reconstruction = sum(getattr(config, f"{name}_loss_weight") * terms[name] for name in ("l1", "l2", "ssim"))
     codebook = (
         config.commitment_loss_weight * terms["commitment"]
         + config.entropy_loss_weight * terms["entropy"]

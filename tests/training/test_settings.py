@@ -37,8 +37,7 @@ def test_a_recipe_file(tmp_path):
         ("learning_rate=0", "learning_rate must be above 0"),
         ("average_decay=1", "average_decay must be at least 0 and below 1"),
         ("warmup_steps=1000000", "warmup_steps is 1000000"),
-        ("model_folder=somewhere", "give one of model_folder"),
-        ("model_config=null", "give one of model_folder"),
+        ("model_config=null", "give model_folder"),
         ("max_steps=[", "not valid YAML"),
         ("data=null", "data must be of type str"),
         ("stage=4", "stage must be one of 1, 2, 3, got 4"),
@@ -49,6 +48,11 @@ def test_a_recipe_file(tmp_path):
 def test_wrong_settings_are_refused(override, message):
     with pytest.raises(SettingsError, match=message.replace("[", r"\[")):
         load_settings("tiny", [override])
+
+
+def test_a_saved_model_and_a_vae_are_not_both_to_start_from():
+    with pytest.raises(SettingsError, match="not both"):
+        load_settings("tiny", ["model_folder=somewhere", "backbone=elsewhere"])
 
 
 def test_missing_recipes_and_settings(tmp_path):

@@ -262,6 +262,16 @@ def test_losses_that_a_model_cannot_have(data_folder, tmp_path, changes, message
         train(settings_for(data_folder, tmp_path, **changes))
 
 
+def test_a_saved_model_takes_new_weights_of_losses_and_nothing_else(data_folder, tmp_path, whole_run):
+    changes = {"model_folder": str(stage(whole_run) / "model"), "max_steps": 2}
+    weights = {**TINY_MODEL, "l1_loss_weight": 0.5, "l2_loss_weight": 3.0, "level_dropout": 0.3}
+    train(settings_for(data_folder, tmp_path / "run", model_config=weights, **changes))
+    config = PyraTokModel.from_pretrained(stage(tmp_path / "run") / "model").config
+    assert (config.l1_loss_weight, config.l2_loss_weight, config.level_dropout) == (0.5, 3.0, 0.3)
+    with pytest.raises(SettingsError, match="model_config.hidden_size is 16, but the model .* has 8"):
+        train(settings_for(data_folder, tmp_path / "other", model_config={"hidden_size": 16}, **changes))
+
+
 def test_the_reconstruction_improves(data_folder, tmp_path):
     changes = {"max_steps": 16, "log_every": 4, "validation_split": None, "image_data": None, "learning_rate": 1e-2}
     train(settings_for(data_folder, tmp_path, **changes))
