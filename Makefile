@@ -33,7 +33,7 @@ $(VENV)/.installed-test: $(VENV)/.environment $(INSTALL_INPUTS)
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	HF_HUB_OFFLINE=1 $(BIN)/pyratok reconstruct $(CLIP) --output demo/
+	HF_HUB_OFFLINE=1 $(BIN)/pyratok reconstruct "$(CLIP)" --output demo/
 
 test: $(VENV)/.installed-test
 	$(BIN)/python tests/common/fetch_transformers_tests.py

@@ -15,6 +15,7 @@ from .modeling_pyratok.video_tokens import VideoTokens
 from .modeling_pyratok.video_writing import VideoWriter, write_video
 from .pipelines.diffusers_registration import register_with_diffusers
 from .pipelines.reconstruction_pipeline import PyraTokReconstructionOutput, PyraTokReconstructionPipeline
+from .pipelines.token_streams import ReconstructedPiece, TokenCollector
 from .pipelines.transformers_registration import register_with_transformers
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "PyraTokReconstructionOutput",
     "PyraTokReconstructionPipeline",
     "PyraTokVideoProcessor",
+    "ReconstructedPiece",
+    "TokenCollector",
     "TokenFileError",
     "VideoInfo",
     "VideoReadError",

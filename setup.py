@@ -1,7 +1,7 @@
 """Installs the repository root as the package `pyratok`.
 
 The ranges here say what the code works with; `constraints.txt` pins what development and CI use. Install with
-`pip install -c constraints.txt .`: without the pins an unpinned torch pulls several gigabytes of CUDA libraries.
+`pip install -c constraints.txt .`; which build of torch that is, with CUDA libraries or without, the package index decides.
 """
 
 import re

@@ -4,7 +4,8 @@
     python benchmarks/ablation.py path/to/video results.json [--steps 600] [--seeds 0 1] [--only "LFQ"]
 
 Each finished run is added to the JSON, and what stands there is not run again: the same command goes on with a comparison
-that was stopped, and rebuilds the table.
+that was stopped, and rebuilds the table. The rivals have their library's default weights of losses, which were not searched;
+LaPQ has those of `PyraTokConfig`, and one rival has the same quantizer and the same losses without the pyramid.
 """
 
 import argparse
@@ -68,18 +69,29 @@ def validation_psnr(model: nn.Module, clips: torch.Tensor) -> float:
     return statistics.fmean(figures)
 
 
-def table(results: dict[str, float], steps: int, names: list[str]) -> list[list[str]]:
+def table(runs: dict[str, dict[str, float]], steps: int, names: list[str]) -> list[list[str]]:
     """Mean and spread over seeds, the best first."""
     rows = []
     for name in names:
-        figures = [value for key, value in results.items() if key.startswith(f"{name} | {steps} steps | ")]
-        if figures:
-            spread = max(figures) - min(figures)
-            rows.append((statistics.fmean(figures), name, len(figures), spread))
+        found = [run for key, run in runs.items() if key.startswith(f"{name} | {steps} steps | ")]
+        if found:
+            figures = [run["psnr"] for run in found]
+            row = (statistics.fmean(figures), name, found[0]["parameters"], len(figures), max(figures) - min(figures))
+            rows.append(row)
     return [
-        [name, f"{VARIANTS[name].bits_per_clip:,}", f"{mean:.2f}", f"{spread:.2f}", str(count)]
-        for mean, name, count, spread in sorted(rows, reverse=True)
+        [name, f"{VARIANTS[name].bits_per_clip:,}", f"{size / 1e6:.2f} M", f"{mean:.2f}", f"{spread:.2f}", str(count)]
+        for mean, name, size, count, spread in sorted(rows, reverse=True)
     ]
+
+
+def read_results(path: Path, source: str) -> dict:
+    """What the file holds, or an empty record; the clips of another source cannot be added to it."""
+    if not path.is_file():
+        return {"source": source, "runs": {}}
+    results = json.loads(path.read_text("utf-8"))
+    if results["source"] != source:
+        raise SystemExit(f"{path} holds results on {results['source']}, not on {source}; give another file")
+    return results
 
 
 def main() -> None:
@@ -91,22 +103,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     given = parser.parse_args()
-    results = json.loads(given.results.read_text()) if given.results.is_file() else {}
+    results = read_results(given.results, Path(given.source).name)
     clips = fixed_clips(open_rows(given.source, "validation"), VALIDATION_CLIPS, ClipBucket(*CLIP, 1))
     for seed in given.seeds:
         for name in given.only:
             key = f"{name} | {given.steps} steps | seed {seed}"
-            if key in results:
-                continue
             torch.manual_seed(seed)
             model = VARIANTS[name].build().train()
+            parameters = sum(weight.numel() for weight in model.parameters())
+            if results["runs"].get(key, {}).get("parameters") == parameters:
+                continue
             train(model, given.source, given.steps, seed, key)
-            results[key] = validation_psnr(model, clips)
+            results["runs"][key] = {"psnr": validation_psnr(model, clips), "parameters": parameters}
             with atomic_path(given.results) as path:
                 path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    columns = ["", "bits per clip", "PSNR, dB", "largest - smallest", "seeds"]
+    columns = ["", "bits per clip", "parameters", "PSNR, dB", "largest - smallest", "seeds"]
     title = f"{given.steps} steps of {BATCH} clips of {' x '.join(map(str, CLIP))}; {len(clips)} validation clips"
-    print_table(title, columns, table(results, given.steps, list(VARIANTS)))
+    print_table(title, columns, table(results["runs"], given.steps, list(VARIANTS)))
 
 
 if __name__ == "__main__":

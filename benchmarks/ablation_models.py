@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from torch import nn
-from vector_quantize_pytorch import FSQ, LFQ, ResidualLFQ, VectorQuantize
+from vector_quantize_pytorch import FSQ, LFQ, GroupedResidualLFQ, VectorQuantize
 
 from pyratok import PyraTokConfig, PyraTokModel
 from pyratok.modeling_pyratok.backbone import decode_latents, encode_features, unpatchify
 from pyratok.modeling_pyratok.binary_codebook import quantize_straight_through
+from pyratok.modeling_pyratok.codebook_losses import commitment_loss, entropy_loss
 from pyratok.modeling_pyratok.token_grids import level_grids
 
 CLIP = (9, 64, 64)
@@ -44,7 +45,10 @@ BITS_PER_LATENT = 160
 """7,680 bits over the 48 latents of a clip."""
 
 GROUPS, GROUP_BITS = 16, 10
-"""How quantizers with a table share them: so many small codebooks, so many bits each."""
+"""How quantizers without a stored table share them: so many groups, so many bits each."""
+
+HEADS, HEAD_BITS = 32, 5
+"""With a stored table: a step of 8 clips has 384 latents, which cannot keep tables of 1,024 entries alive."""
 
 WIDTH = 96
 
@@ -117,7 +121,9 @@ class OneLatentTokenizer(nn.Module):
 
     def forward(self, video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = encode_features(self.backbone, video, None, 3)[0][-1].movedim(1, -1)  # (B, T, H, W, C)
-        quantized, loss = self.quantizer(self.to_quantizer(features).flatten(1, 3))
+        continuous = self.to_quantizer(features).flatten(1, 3)
+        with torch.autocast(video.device.type, enabled=False):  # in full precision, as PyraTok's own quantizer
+            quantized, loss = self.quantizer(continuous.float())
         latents = self.to_latent(quantized).unflatten(1, features.shape[1:4]).movedim(-1, 1)
         patches, _ = decode_latents(self.backbone, latents, {}, None)
         return unpatchify(patches, BACKBONE["patch_size"]), loss
@@ -134,6 +140,25 @@ class Library(nn.Module):
         quantized, *rest = self.quantizer(x)
         losses = [value.sum() for value in rest if isinstance(value, torch.Tensor) and value.is_floating_point()]
         return quantized, sum(losses, x.new_zeros(()))
+
+
+class PlainSigns(nn.Module):
+    """LaPQ's quantizer and its losses, with their weights, on the latent alone: what is left without the pyramid."""
+
+    def __init__(self, bits: int):
+        super().__init__()
+        self.code_bits = 16
+        self.codes = bits // self.code_bits
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = x.unflatten(-1, (self.codes, self.code_bits))
+        config = PyraTokConfig()
+        entropies = sum(entropy_loss(code, config.temperature, config.entropy_diversity) for code in logits.unbind(-2))
+        loss = (
+            config.commitment_loss_weight * self.codes * commitment_loss(logits)
+            + config.entropy_loss_weight * entropies
+        )
+        return quantize_straight_through(x), loss
 
 
 class ResidualSigns(nn.Module):
@@ -170,27 +195,29 @@ VARIANTS: dict[str, Variant] = {
     "LaPQ, 4 levels, no feedback": _pyramid(*FOUR, 16, feedback=False),
     "LaPQ, 4 levels, no decoder laterals": _pyramid(*FOUR, 16, laterals=False),
     "LaPQ, 4 levels, hierarchical 0.002": _pyramid(*FOUR, 16, hierarchical=0.002),
-    "one scale, finest grid": _pyramid(((4, 8), (4, 8)), (1, 1), 20),
+    "two codes of 20 bits, both on the finest grid": _pyramid(((4, 8), (4, 8)), (1, 1), 20),
+    "signs on the latent, PyraTok's losses": _one_latent(lambda: PlainSigns(BITS_PER_LATENT), BITS_PER_LATENT),
     "vector quantization": _one_latent(
         lambda: Library(
             VectorQuantize(
-                dim=16 * GROUPS,
-                codebook_size=2**GROUP_BITS,
-                heads=GROUPS,
-                codebook_dim=16,
+                dim=8 * HEADS,
+                codebook_size=2**HEAD_BITS,
+                heads=HEADS,
+                codebook_dim=8,
                 separate_codebook_per_head=True,
+                decay=0.99,
                 kmeans_init=True,
-                threshold_ema_dead_code=2,
+                threshold_ema_dead_code=0.1,
             )
         ),
-        16 * GROUPS,
+        8 * HEADS,
     ),
     "LFQ": _one_latent(
         lambda: Library(LFQ(dim=BITS_PER_LATENT, codebook_size=2**GROUP_BITS, num_codebooks=GROUPS)), BITS_PER_LATENT
     ),
     "FSQ": _one_latent(lambda: Library(FSQ(levels=[4] * 5, num_codebooks=GROUPS, dim=5 * GROUPS)), 5 * GROUPS),
     "residual LFQ": _one_latent(
-        lambda: Library(ResidualLFQ(dim=96, codebook_size=2**GROUP_BITS, num_quantizers=GROUPS)), 96
+        lambda: Library(GroupedResidualLFQ(dim=40, groups=4, num_quantizers=4, codebook_size=2**GROUP_BITS)), 40
     ),
     "residual signs (the authors' code)": _one_latent(lambda: ResidualSigns(4), BITS_PER_LATENT // 4),
 }

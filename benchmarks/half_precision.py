@@ -11,6 +11,7 @@ from measuring import print_table
 from models import small_model
 
 from pyratok import PyraTokVideoProcessor
+from pyratok.modeling_pyratok.reconstruction_metrics import psnr_of
 
 CLIPS, FRAMES, SIDE = 4, 9, 96
 """Small, because a CPU takes many times as long in half precision."""
@@ -21,7 +22,7 @@ def compare(dtype: torch.dtype, videos: list[torch.Tensor]) -> list[str]:
     """A row of the table: flips per level, PSNR in float32 and in `dtype`."""
     reference, half = small_model(), small_model().to(dtype)
     flips, bits = [0] * reference.config.num_levels, [0] * reference.config.num_levels
-    errors = {"float32": 0.0, "half": 0.0}
+    psnr = {"float32": 0.0, "half": 0.0}  # mean over the clips
     for video in videos:
         one, other = reference.encode(video), half.encode(video)
         for level, (a, b) in enumerate(zip(one.video_codes, other.video_codes, strict=True)):
@@ -30,12 +31,11 @@ def compare(dtype: torch.dtype, videos: list[torch.Tensor]) -> list[str]:
             bits[level] += different.numel()
         for name, model, encoded in (("float32", reference, one), ("half", half, other)):
             decoded = model.decode(encoded.video_codes, encoded.video_size).video_values.float()
-            errors[name] += float(((decoded - video) / 2).square().mean()) / len(videos)
-    psnr = [f"{-10 * torch.log10(torch.tensor(error)):.3f}" for error in errors.values()]
+            psnr[name] += psnr_of(float(((decoded - video) / 2).square().mean())) / len(videos)
     return [
         str(dtype).removeprefix("torch."),
         *(f"{100 * f / b:.3f}%" for f, b in zip(flips, bits, strict=True)),
-        *psnr,
+        *(f"{value:.3f}" for value in psnr.values()),
     ]
 
 

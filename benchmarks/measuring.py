@@ -5,6 +5,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,20 @@ def peak_megabytes() -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) / 1024
 
 
-def _measured(function: Callable[..., Any], arguments: tuple, threads: int, results: Any) -> None:
+def _measured(function: Callable[..., Any], arguments: tuple, threads: int) -> tuple[Any, float]:
     torch.set_num_threads(threads)
     before = peak_megabytes()
     value = function(*arguments)
-    results.put((value, peak_megabytes() - before))
+    return value, peak_megabytes() - before
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """What `function` returns and the megabytes by which it raised the peak memory of a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    process = context.Process(target=_measured, args=(function, arguments, torch.get_num_threads(), results))
-    process.start()
-    value, megabytes = results.get()
-    process.join()
-    return value, megabytes
+    """What `function` returns and the megabytes by which it raised the peak memory of a fresh process.
+
+    Raises what `function` raises, and BrokenProcessPool if its process is killed, for want of memory for example.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, function, arguments, torch.get_num_threads()).result()
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -154,15 +154,18 @@ def plot(curves: dict[str, Curve], path: Path) -> None:
 
 def measure(
     model: PyraTokModel, files: Sequence[Path], crfs: Sequence[int], jpeg_qualities: Sequence[int]
-) -> dict[str, Curve]:
-    """The curves by name; the tokenizer's points say what H.264 makes of their rates, if it is in PyAV's build."""
+) -> tuple[dict[str, Curve], list[Path]]:
+    """The curves by name, and the files that could be read, which they are of.
+
+    The tokenizer's points say what H.264 makes of their rates, if it is in PyAV's build.
+    """
     tokenizer, readable = tokenizer_curve(model, files)
     codecs = {name: (codec, {f"crf {crf}": crf for crf in crfs}) for name, codec in video_codecs().items()}
     codecs["JPEG"] = (jpeg, {f"quality {quality}": quality for quality in jpeg_qualities})
     rivals = codec_curves(codecs, readable)
     if REFERENCE in rivals:
         tokenizer = with_reference(tokenizer, rivals[REFERENCE])
-    return {TOKENIZER: tokenizer, **rivals}
+    return {TOKENIZER: tokenizer, **rivals}, readable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -178,10 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     model = load_model(given.model)
     files = evaluation_files(given.folder, given.max_clips)
-    curves = measure(model, files, given.crf, given.jpeg_quality)
-    print_table(f"{given.model} and codecs on {len(files)} clips of {given.folder.name}", COLUMNS, rows(curves))
+    curves, readable = measure(model, files, given.crf, given.jpeg_quality)
+    left_out = f", {len(files) - len(readable)} unreadable left out" if len(readable) < len(files) else ""
+    title = f"{given.model} and codecs on {len(readable)} clips of {given.folder.name}{left_out}"
+    print_table(title, COLUMNS, rows(curves))
     if given.json:
-        names = [file.relative_to(given.folder).as_posix() for file in files]
+        names = [file.relative_to(given.folder).as_posix() for file in readable]
         with atomic_path(given.json) as path:
             record = {"model": given.model, "clips": names, "curves": json_values(curves)}
             path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")

@@ -1,5 +1,6 @@
 """`pyratok encode`: a video into a token file."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import TokenFileError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+from ..modeling_pyratok.token_files import is_token_file
 from ..modeling_pyratok.video_reading import VideoReader
 from ..pipelines.bundled_model import resolve_model
 from ..pipelines.token_streams import TokenCollector, keep_levels
@@ -34,11 +36,11 @@ def encode(
     """Encode CLIP into a token file.
 
     The file holds the tokens, the size, the frame rate and the fingerprint of the weights, all that decoding needs. It
-    holds no sound.
+    holds no sound, and of a variable frame rate the average.
 
     Example: `pyratok encode holiday.mp4 holiday.safetensors`
     """
-    _check_extension(tokens)
+    _check_target(tokens)
     work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
     with VideoReader(clip) as reader:
         resolve_model(model)  # before the seconds that loading takes
@@ -49,15 +51,23 @@ def encode(
             place(tokenizer, dtype, device)
             collector = TokenCollector(tokenizer)
             _collect(tokenizer, FrameSource(reader, max_frames, tokenizer.device), work, collector)
-            contents = collector.tokens(reader.info.fps, model, fingerprint)
+            contents = collector.tokens(reader.frame_rate.average, model, fingerprint)
             num_bytes = temporary.write_bytes(contents.to_bytes())
     show(tokens_table(tokens, contents, num_bytes))
+    if not reader.frame_rate.is_kept:
+        typer.echo(
+            f"Warning: the frames of {clip!r} do not keep to the {float(reader.info.fps):.6g} per second that it states; "
+            f"the token file has their average, {float(contents.fps):.6g}, and not their times.",
+            err=True,
+        )
 
 
-def _check_extension(tokens: str) -> None:
-    extension = Path(tokens).suffix
-    if extension != EXTENSION:
+def _check_target(tokens: str) -> None:
+    """The weights of models have the same extension, and must not be lost to a slip of the hand."""
+    if Path(tokens).suffix != EXTENSION:
         raise TokenFileError(f"a token file is called NAME{EXTENSION}, got {tokens!r}")
+    if os.path.isfile(tokens) and os.path.getsize(tokens) and not is_token_file(tokens):
+        raise TokenFileError(f"{tokens!r} is there and is no token file; give another name, or remove it first")
 
 
 def _collect(model: PyraTokModel, source: FrameSource, work: Work, collector: TokenCollector) -> None:

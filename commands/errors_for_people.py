@@ -11,6 +11,7 @@ from ..modeling_pyratok.errors import PyraTokError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+NO_MEMORY = "there is not enough memory"
 
 
 def for_people(command: Callable[..., None]) -> Callable[..., None]:
@@ -30,7 +31,7 @@ def for_people(command: Callable[..., None]) -> Callable[..., None]:
         except (MemoryError, RuntimeError) as problem:
             if not _is_out_of_memory(problem):
                 raise
-            _fail("there is not enough memory: give a smaller --chunk-frames, or --tile-size for large frames")
+            _fail(f"{NO_MEMORY}: give a smaller --chunk-frames, or --tile-size for large frames")
         except KeyboardInterrupt as interruption:
             typer.echo("Interrupted; no file is half written.", err=True)
             raise typer.Exit(INTERRUPTED) from interruption
@@ -47,6 +48,17 @@ def argument_errors() -> Iterator[None]:
         raise
     except ValueError as problem:
         raise PyraTokError(str(problem)) from problem
+
+
+@contextlib.contextmanager
+def memory_errors(advice: str) -> Iterator[None]:
+    """Around work whose memory depends on other things than frames in a chunk: the advice for when it runs out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:
+        if not _is_out_of_memory(problem):
+            raise
+        raise PyraTokError(f"{NO_MEMORY}: {advice}") from problem
 
 
 def _fail(sentence: str) -> None:

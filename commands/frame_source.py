@@ -24,7 +24,6 @@ class FrameSource:
         self._frames = itertools.islice(reader.timed_frames(), max_frames)
         self._device = device
         self._waiting: deque[tuple[float, torch.Tensor]] = deque()
-        self.count = 0
         self.seconds = 0.0
         """Time spent reading and decoding the file."""
 
@@ -37,7 +36,6 @@ class FrameSource:
                 return
             self._waiting.append(timed_frame)
             values = frames_to_values(timed_frame[1].to(self._device))
-            self.count += 1
             self.seconds += time.perf_counter() - started
             yield values
 

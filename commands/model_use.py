@@ -1,5 +1,6 @@
 """The model as the commands use it: loaded quietly, checked against what was asked for, moved where it runs."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from ..modeling_pyratok.token_grids import padded_size
 from ..pipelines.model_loading import load_model
 from ..pipelines.token_streams import chosen_levels
 from .errors_for_people import argument_errors
+
+DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def load_quietly(id_or_folder: str) -> PyraTokModel:
 def place(model: PyraTokModel, dtype: str, device: str | None) -> PyraTokModel:
     """Move the model where it runs: `device`, by default a GPU if there is one. Raises PyraTokError if it cannot."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if not DEVICE.fullmatch(device):
+        raise PyraTokError(f"--device takes cpu, cuda, cuda:1 (or another number) or mps, got {device!r}")
     try:
         return model.to(device=torch.device(device), dtype=getattr(torch, dtype))
     except (RuntimeError, AssertionError) as problem:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.errors import PyraTokError, system_reason
 
 
 @contextlib.contextmanager
@@ -83,5 +83,4 @@ def _said_for_people(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        reason = (problem.strerror or str(problem)).lower()
-        raise PyraTokError(f"cannot write into the folder {str(folder)!r}: {reason}") from problem
+        raise PyraTokError(f"cannot write into the folder {str(folder)!r}: {system_reason(problem)}") from problem

@@ -78,11 +78,12 @@ def run_reconstruction(
         while True:
             waited, read = time.perf_counter(), source.seconds
             piece = next(pieces, None)
+            copies = None if piece is None else piece.video_values.float().cpu()  # waits for the device
             model_seconds += time.perf_counter() - waited - (source.seconds - read)
             if piece is None:
                 break
             metrics.update_codes(piece.video_codes)
-            for values in piece.video_values.float().cpu():
+            for values in copies:
                 seconds, original = source.take()
                 copy = values_to_frames(values)
                 metrics.update_frames(_unit_range(frames_to_values(original)), _unit_range(values))

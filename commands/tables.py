@@ -28,13 +28,13 @@ def reconstruction_table(clip: str, info: VideoInfo, result: "ReconstructionResu
     rate = "a picture" if info.is_image else f"{float(info.fps):.6g} frames per second"
     table.add_row("size", f"{info.width} x {info.height}, {rate}")
     table.add_row("sound", result.sound)
-    _add_levels(table, "tokens per level", _counts(report.tokens_per_level, result.level_strides))
+    add_levels(table, "tokens per level", _counts(report.tokens_per_level, result.level_strides))
     table.add_row("bits per pixel", f"{report.bits_per_pixel:.4f}")
     table.add_row("PSNR, whole clip", _decibels(report.psnr_clip))
     table.add_row("PSNR, mean of frames", _decibels(report.psnr_frames))
     table.add_row("SSIM", "none: the frames are too small" if math.isnan(report.ssim) else f"{report.ssim:.4f}")
     shares = ["left out" if math.isnan(share) else f"{share:.1%}" for share in report.code_use]
-    _add_levels(table, "share of codes used", shares)
+    add_levels(table, "share of codes used", shares)
     table.add_row(
         "frames per second",
         f"{report.frames / result.model_seconds:.1f} encoding and decoding, "
@@ -51,7 +51,7 @@ def tokens_table(path: str, tokens: VideoTokens, num_bytes: int) -> Table:
     table.add_row("frames", f"{frames:,}")
     table.add_row("size", f"{width} x {height}, {float(tokens.fps):.6g} frames per second")
     counts = [0 if codes is None else codes.numel() for codes in tokens.video_codes]
-    _add_levels(table, "tokens per level", _counts(counts, tokens.level_strides))
+    add_levels(table, "tokens per level", _counts(counts, tokens.level_strides))
     table.add_row("bits per token", str(tokens.codebook_bits))
     table.add_row("bits per pixel", f"{tokens.bits_per_pixel:.4f}")
     table.add_row("model", tokens.model_id or "not known")
@@ -78,22 +78,28 @@ def model_table(folder: str, model: PyraTokModel) -> Table:
     config, table = model.config, _table(folder)
     table.add_row("kind", "model")
     table.add_row("parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}")
-    _add_levels(table, "levels", [f"one token {_covers(stride)}" for stride in config.level_strides])
+    add_levels(table, "levels", [f"one token {_covers(stride)}" for stride in config.level_strides])
     table.add_row("bits per token", str(config.codebook_bits))
     table.add_row("text encoder", config.text_encoder or "none")
     table.add_row("weights", model.weights_fingerprint())
     return table
 
 
-def _table(title: str) -> Table:
+def _table(path: str) -> Table:
     """A table of names and values under the file's name."""
-    table = Table(title=_printable(Path(title).name), title_justify="left", show_header=False)
+    """A table about a file."""
+    return two_columns(Path(path).name)
+
+
+def two_columns(title: str) -> Table:
+    """An empty table of names and values."""
+    table = Table(title=_printable(title), title_justify="left", show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     return table
 
 
-def _add_levels(table: Table, name: str, values: Sequence[str]) -> None:
+def add_levels(table: Table, name: str, values: Sequence[str]) -> None:
     """One line for each level, 1 first."""
     table.add_row(name, "\n".join(f"{level}: {value}" for level, value in enumerate(values, start=1)))
 
@@ -111,7 +117,7 @@ def _covers(stride: Sequence[int]) -> str:
 
 
 def _decibels(value: float) -> str:
-    return "infinite: an exact copy" if math.isinf(value) else f"{value:.2f} dB"
+    return f"{value:.2f} dB"
 
 
 def _printable(text: str) -> str:

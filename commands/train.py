@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..modeling_pyratok.errors import PyraTokError
+from .errors_for_people import memory_errors
 
 
 def train(
@@ -28,4 +29,5 @@ def train(
     from ..training.trainer import train as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    run(load_settings(recipe, settings or ()))
+    with memory_errors("give a smaller batch_pixels, or gradient_checkpointing=true"):
+        run(load_settings(recipe, settings or ()))

@@ -46,7 +46,8 @@ TINY_VAE: dict[str, Any] = {
 MAX_LEVELS = 16
 """More would not fit a token file."""
 
-_BACKBONE_OPTIONS = frozenset(inspect.signature(AutoencoderKLWan.__init__).parameters) - {"self"}
+BACKBONE_OPTIONS = frozenset(inspect.signature(AutoencoderKLWan.__init__).parameters) - {"self"}
+"""The keyword arguments that build an `AutoencoderKLWan`."""
 
 
 @strict
@@ -223,9 +224,10 @@ class PyraTokConfig(PreTrainedConfig):
 
     def validate_backbone(self) -> None:
         """The VAE has to be one that the levels can be placed on."""
-        unknown = sorted(set(self.backbone_config) - _BACKBONE_OPTIONS)
+        unknown = sorted(set(self.backbone_config) - BACKBONE_OPTIONS)
         if unknown:
             raise ValueError(f"backbone_config holds {', '.join(unknown)}, which AutoencoderKLWan does not know")
+        self._validate_backbone_numbers()
         stages, temporal = len(self._channel_multipliers), self._temporal_downsampling
         if stages < 2:
             raise ValueError(
@@ -241,10 +243,6 @@ class PyraTokConfig(PreTrainedConfig):
                 "the backbone has to downsample time by 4: backbone_config['temperal_downsample'] needs exactly two "
                 f"True entries, got {temporal}"
             )
-        for key in ("base_dim", "decoder_base_dim", "z_dim", "num_res_blocks"):
-            size = self.backbone_config.get(key)
-            if size is not None and (not isinstance(size, int) or size < 1):
-                raise ValueError(f"backbone_config['{key}'] must be a positive whole number, got {size!r}")
         self._validate_residual_widths()
         pixels = 3 * self.patch_size**2
         for key in ("in_channels", "out_channels"):
@@ -254,19 +252,44 @@ class PyraTokConfig(PreTrainedConfig):
                     f"got {self.backbone_config.get(key, 3)}"
                 )
 
+    def _validate_backbone_numbers(self) -> None:
+        for key in ("base_dim", "decoder_base_dim", "z_dim", "num_res_blocks", "patch_size"):
+            size = self.backbone_config.get(key)
+            if size is not None and not _is_positive_whole(size):
+                raise ValueError(f"backbone_config['{key}'] must be a positive whole number, got {size!r}")
+        if not isinstance(self._channel_multipliers, list) or not all(
+            map(_is_positive_whole, self._channel_multipliers)
+        ):
+            raise ValueError(
+                "backbone_config['dim_mult'] must be a list of positive whole numbers, one per stage, "
+                f"got {self._channel_multipliers!r}"
+            )
+        if not isinstance(self._temporal_downsampling, list):
+            raise ValueError(
+                "backbone_config['temperal_downsample'] must be a list of True and False, one per downsampling, "
+                f"got {self._temporal_downsampling!r}"
+            )
+
     def _validate_residual_widths(self) -> None:
         """The shortcuts of residual blocks join whole groups of channels, so widths have to divide evenly."""
         if not self.backbone_config.get("is_residual", False):
             return
         multipliers = [1, *self._channel_multipliers]
         factors = [4 * (2 if halves_time else 1) for halves_time in self._temporal_downsampling] + [1]
-        base = self.backbone_config.get("base_dim", 96)
         for before, after, factor in zip(multipliers, multipliers[1:], factors, strict=False):
-            if base * before * factor % (base * after):
+            if before * factor % after:
                 raise ValueError(
                     f"backbone_config['dim_mult'] = {self._channel_multipliers} does not work with residual blocks: from "
                     f"multiplier {before} to {after}, {before} * {factor} must be a multiple of {after} (the last block, "
                     "which does not downsample, keeps its width)"
+                )
+        # The decoder goes back: its first block keeps the width of the last stage, its last block has no shortcut.
+        widths = [multipliers[-1], *multipliers[:1:-1]]
+        for before, after, factor in zip(widths, widths[1:], factors[-2::-1], strict=False):
+            if after * factor % before:
+                raise ValueError(
+                    f"backbone_config['dim_mult'] = {self._channel_multipliers} does not work with residual blocks: from "
+                    f"multiplier {before} back to {after} in the decoder, {after} * {factor} must be a multiple of {before}"
                 )
 
     def validate_levels(self) -> None:
@@ -397,6 +420,10 @@ _INHERITED = {
     "use_return_dict",
 }
 """Keywords that transformers itself passes on, in old and new files."""
+
+
+def _is_positive_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _reject_unknown(keywords: dict[str, Any]) -> None:

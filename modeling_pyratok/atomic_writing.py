@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import PyraTokError
+from .errors import PyraTokError, system_reason
 
 LONGEST_SUFFIX = 32
 """Characters of the target's extension that the temporary name repeats: a file name may have 255 bytes in all."""
@@ -47,7 +47,9 @@ def atomic_path(target: str | os.PathLike[str], error: type[PyraTokError] = Pyra
     except OSError as problem:
         if problem.errno not in WRITING_FAILED:
             raise
-        raise error(f"cannot write {os.fspath(target)!r}: {_reason(problem)}; no part of it is kept") from problem
+        raise error(
+            f"cannot write {os.fspath(target)!r}: {system_reason(problem)}; no part of it is kept"
+        ) from problem
     finally:
         # After the rename there is nothing of that name any more, so this is a no-op on success.
         if temporary is not None:
@@ -104,9 +106,4 @@ def _os_errors_as(error: type[PyraTokError], target: str | os.PathLike[str]) -> 
     try:
         yield
     except OSError as problem:
-        raise error(f"cannot write {os.fspath(target)!r}: {_reason(problem)}") from problem
-
-
-def _reason(problem: OSError) -> str:
-    """What the operating system says, without the error number and the path."""
-    return (problem.strerror or str(problem)).lower()
+        raise error(f"cannot write {os.fspath(target)!r}: {system_reason(problem)}") from problem

@@ -1,6 +1,5 @@
 """Taking over the weights of a pretrained `AutoencoderKLWan`."""
 
-import inspect
 import os
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import nn
 
+from ..configuration.configuration_pyratok import BACKBONE_OPTIONS
 from .lora import plain_state_dict
 
 
@@ -22,8 +22,7 @@ def load_backbone(vae: AutoencoderKLWan | str | os.PathLike, **loading_options: 
 
 def backbone_settings(vae: AutoencoderKLWan) -> dict[str, Any]:
     """The keyword arguments that build a VAE of the same shape."""
-    names = set(inspect.signature(AutoencoderKLWan.__init__).parameters) - {"self"}
-    return {name: value for name, value in vae.config.items() if name in names}
+    return {name: value for name, value in vae.config.items() if name in BACKBONE_OPTIONS}
 
 
 def copy_backbone_weights(source: AutoencoderKLWan, target: nn.Module) -> None:

@@ -22,6 +22,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import (
 from torch import nn
 
 from .lora import effective_weight, plain_layer
+from .winograd import winograd_convolution, winograd_pays
 
 Memory = Any
 """A tensor, None, or a tuple of memories."""
@@ -32,6 +33,8 @@ def convolve(conv: nn.Module, window: torch.Tensor) -> torch.Tensor:
     layer: WanCausalConv3d = plain_layer(conv)
     weight, padding = effective_weight(conv), (0, layer._padding[2], layer._padding[0])
     if _needs_onednn_by_name(window, weight):
+        if winograd_pays(window, weight, layer.stride, padding):
+            return winograd_convolution(window, weight, layer.bias)
         return torch.mkldnn_convolution(
             window, weight, layer.bias, padding, layer.stride, layer.dilation, layer.groups
         )
@@ -117,6 +120,17 @@ def images_as_frames(x: torch.Tensor, batch: int) -> torch.Tensor:
     return x.permute(0, 4, 1, 2, 3)
 
 
+def _convolve_frames(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    """A convolution over space alone of (B, C, T, H, W)."""
+    layer: nn.Conv2d = plain_layer(conv)
+    one_frame_long = layer.weight.unsqueeze(2)
+    if _needs_onednn_by_name(x, one_frame_long) and winograd_pays(
+        x, one_frame_long, (1, *layer.stride), (0, *layer.padding)
+    ):
+        return winograd_convolution(x, effective_weight(conv).unsqueeze(2), layer.bias)
+    return images_as_frames(conv(frames_as_images(x)), x.shape[0])
+
+
 def attention_block(block: WanAttentionBlock, x: torch.Tensor) -> torch.Tensor:
     """Single-head attention within each frame, so nothing looks ahead."""
     images = frames_as_images(x)
@@ -155,7 +169,8 @@ def upsample(resample: WanResample, x: torch.Tensor, past: Memory) -> tuple[torc
             pairs = pairs.permute(0, 1, 4, 2, 3, 5).reshape(batch, 2 * frames, height, width, channels // 2)
             rest = pairs.permute(0, 4, 1, 2, 3)
         x = rest if first is None else torch.cat([first, rest], dim=2)
-    return images_as_frames(resample.resample(frames_as_images(x)), x.shape[0]), past
+    enlarge, conv = resample.resample
+    return _convolve_frames(conv, images_as_frames(enlarge(frames_as_images(x)), x.shape[0])), past
 
 
 def average_down(shortcut: AvgDown3D, x: torch.Tensor) -> torch.Tensor:

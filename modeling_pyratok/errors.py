@@ -1,6 +1,11 @@
 """Errors that are meant for people: the command line prints their message and exits with code 2, without a traceback."""
 
 
+def system_reason(problem: OSError) -> str:
+    """What the operating system says, without the error number and the path, to go on with after a colon."""
+    return (problem.strerror or str(problem)).lower()
+
+
 class PyraTokError(ValueError):
     """A problem with what the user gave: the message says what was wrong, with which value, and what to do."""
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
+from .token_grids import TEMPORAL_STRIDE
+
 
 def check_video(video: torch.Tensor) -> None:
     """Raises ValueError unless `video` is a floating point tensor (B, T, 3, H, W) without an empty dimension."""
@@ -16,6 +18,38 @@ def check_video(video: torch.Tensor) -> None:
         )
     if not video.numel():
         raise ValueError(f"pixel_values_videos has an empty dimension: {tuple(video.shape)}")
+
+
+def check_target(target: torch.Tensor, video: torch.Tensor) -> None:
+    """Raises ValueError unless `target` is floating point and of the video's shape (B, T, 3, H, W)."""
+    if target.shape != video.shape or not target.is_floating_point():
+        raise ValueError(
+            f"target_values must be floating point in [-1, 1] and {tuple(video.shape)} as pixel_values_videos, got "
+            f"{target.dtype} {tuple(target.shape)}"
+        )
+
+
+def check_options(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises TypeError for a name that is not known, so that none is misspelt without effect."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(f"PyraTokModel has no argument {', '.join(unknown)}; see the documentation of `forward`")
+
+
+def check_next_piece(size: Sequence[int], before: Sequence[int] | None) -> None:
+    """Raises ValueError unless a piece of this (T, H, W) can come after a stream of the size `before`, None for none."""
+    if before is None:
+        return
+    if tuple(size[1:]) != tuple(before[1:]):
+        raise ValueError(
+            f"all pieces of a stream must have one frame size, got {tuple(size[1:])} after {tuple(before[1:])} "
+            "(height, width)"
+        )
+    if (before[0] - 1) % TEMPORAL_STRIDE:
+        raise ValueError(
+            f"another piece comes after {before[0]} frames, but only after 1 + {TEMPORAL_STRIDE}n frames a video can go "
+            "on: a piece before it is short, or the end of another video"
+        )
 
 
 def check_text(embeds: torch.Tensor | None, mask: torch.Tensor | None, batch: int, width: int) -> None:

@@ -1,5 +1,6 @@
 """The PyraTok tokenizer: a causal video VAE with a pyramid of language-aligned binary quantizers between its halves."""
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,16 @@ from .backbone import decode_latents, encode_features, modules_without_use, unpa
 from .backbone_loading import backbone_settings, copy_backbone_weights, load_backbone
 from .binary_codebook import BinaryCodebook, codes_to_bits
 from .chunks import check_chunk_frames, chunk_bounds, chunks_of_stream, level_bounds, pad_chunk
-from .input_checks import check_codes, check_levels, check_present_levels, check_text, check_video
+from .input_checks import (
+    check_codes,
+    check_levels,
+    check_next_piece,
+    check_options,
+    check_present_levels,
+    check_target,
+    check_text,
+    check_video,
+)
 from .lapq import LaPQPyramid, PyramidOutput
 from .level_dropout import level_subsets
 from .level_fusion import LevelFusion
@@ -27,7 +37,10 @@ from .tiling import Tile, blend_tiles, plan_tiles
 from .token_grids import TEMPORAL_STRIDE, level_grids, padded_size
 from .tokenizer_losses import tokenizer_losses
 from .weight_initialization import initialize_module
-from .weights_fingerprint import fingerprint
+from .weights_fingerprint import fingerprint, weights_state
+
+PASSED_BY_TRANSFORMERS = frozenset(("output_attentions", "num_items_in_batch"))
+"""What transformers' utilities and its Trainer hand to every `forward`; here it has no effect."""
 
 
 class PyraTokPreTrainedModel(PreTrainedModel):
@@ -41,7 +54,6 @@ class PyraTokPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     # The executor reads the weights of layers without calling them, so the model stays whole on one device.
     _no_split_modules = None
-    _skip_keys_device_placement = ["feat_cache", "feat_idx"]
 
     def _init_weights(self, module: nn.Module) -> None:
         initialize_module(module)
@@ -65,6 +77,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         self.pyramid = LaPQPyramid(config)
         self.fusion = LevelFusion(config)
         self._encode_features, self._decode_latents = encode_features, decode_latents
+        self._fingerprint: tuple[tuple | None, str] = (None, "")  # of which weights, and what it is
         if config.lora_rank:
             without_use = modules_without_use(self.backbone, self._last_stage)
             add_lora(self.backbone.encoder, config.lora_rank, config.lora_alpha, excluded=without_use)
@@ -261,11 +274,16 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
 
         Yields:
             (n, C, H, W) in [-1, 1] for each piece; n is its true number of frames.
+
+        Raises:
+            ValueError: as `decode`, and for pieces of several sizes or behind one that only a video's end can be.
         """
-        state = None
+        state = size = None
         wanted = None if levels is None else tuple(levels)
         for piece in pieces:
             frames, height, width = piece.video_size
+            check_next_piece(piece.video_size, size)
+            size = (frames + (size[0] if size else 0), height, width)
             present = check_levels(wanted, piece.video_codes, self.config.num_levels)
             grids = self._piece_grids(piece, is_first=state is None)
             check_codes(piece.video_codes, present, grids, self.config.codebook_bits)
@@ -382,9 +400,12 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             output_stage_features: whether to return what the encoder's stages give.
 
         Raises:
-            ValueError: for wrong shapes, or a sample without any level.
+            ValueError: for wrong shapes, or a sample without any level. TypeError: for an argument that is not known.
         """
+        check_options(kwargs, PASSED_BY_TRANSFORMERS)
         check_video(pixel_values_videos)
+        if target_values is not None:
+            check_target(target_values, pixel_values_videos)
         check_text(text_embeds, text_mask, pixel_values_videos.shape[0], self.config.text_hidden_size)
         batch, frames, _, height, width = pixel_values_videos.shape
         video = pad_chunk(pixel_values_videos.to(self.dtype), True, self.config.spatial_multiple)
@@ -430,8 +451,18 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
     # --- weights -------------------------------------------------------------------------------------------------------
 
     def weights_fingerprint(self) -> str:
-        """SHA-256 of the tokenizer's tensors, in hexadecimal; the same whether LoRA is merged or not."""
-        return fingerprint(self.unmerged_state_dict())
+        """SHA-256 of the tokenizer's tensors, in hexadecimal; the same whether LoRA is merged or not.
+
+        It is that of the weights as they are held: a model whose float32 weights were rounded to half precision has
+        another one. To name the stored weights ask before `model.to(torch.bfloat16)`, as the command line does.
+        Hashed once, and again when the weights have changed.
+        """
+        state = weights_state(itertools.chain(self.parameters(), self.buffers()))
+        known, name = self._fingerprint
+        if state is None or state != known:
+            name = fingerprint(self.unmerged_state_dict())
+            self._fingerprint = state, name
+        return name
 
     def save_pretrained(
         self,

@@ -10,8 +10,9 @@ SSIM_STRIDE = 2
 def ssim_loss(reconstruction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - SSIM (Wang et al. 2004), the mean over windows, for training.
 
-    Uniform windows of 7 x 7 pixels at every second position: a gradient for every pixel at a fifth of the time that
-    torchmetrics' dense version takes; figures that are reported come from torchmetrics.
+    Uniform windows of 7 x 7 pixels at every second position: a gradient for all pixels, but for the last row or column
+    of an even size, at a fifth of the time that torchmetrics' dense version takes; figures that are reported come from
+    torchmetrics.
 
     Args:
         reconstruction, target: (B, T, C, H, W) in [-1, 1].

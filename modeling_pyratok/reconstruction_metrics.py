@@ -14,6 +14,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 SMALLEST_SSIM_SIDE = 6
 """SSIM's window of 11 pixels looks 5 pixels beyond the border, where the frame is mirrored: that takes 6 to mirror."""
 
+SMALLEST_ERROR = 1e-12
+"""The mean squared error that an exact copy counts as, 120 dB: an infinite PSNR of one black frame would be the mean of all."""
+
 PerceptualDistance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(reconstruction, original), both (B, T, C, H, W) in [-1, 1], to a scalar: the mean over frames, 0 for an exact copy."""
 
@@ -25,9 +28,9 @@ class ReconstructionReport:
     clips: int
     frames: int
     psnr_clip: float
-    """dB, from the mean squared error of a whole clip; the mean over clips. Infinite for an exact copy."""
+    """dB, from the mean squared error of a whole clip; the mean over clips. 120 for an exact copy."""
     psnr_frames: float
-    """dB, the mean over a clip's frames of the PSNR of each; the mean over clips. Never below `psnr_clip`."""
+    """dB, the mean over a clip's frames of the PSNR of each; the mean over clips. Not below `psnr_clip`, except near 120."""
     ssim: float
     """Mean over a clip's frames, then over clips; NaN for frames with a side under 6 pixels."""
     bits_per_pixel: float
@@ -223,8 +226,8 @@ class DatasetMetrics:
 
 
 def psnr_of(mean_squared_error: float) -> float:
-    """PSNR in dB of a mean squared error of pixels in [0, 1]; infinite for 0."""
-    return -10 * math.log10(mean_squared_error) if mean_squared_error > 0 else math.inf
+    """PSNR in dB, at most 120, of a mean squared error of pixels in [0, 1]; NaN for NaN."""
+    return -10 * math.log10(max(mean_squared_error, SMALLEST_ERROR))  # in this order `max` keeps NaN
 
 
 def frame_squared_errors(original: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:

@@ -53,9 +53,11 @@ def plan_tiles(
         multiple: the configuration's `spatial_multiple`.
 
     Raises:
-        ValueError: if a size does not fit the grid.
+        ValueError: if a size does not fit the grid, or for an overlap without a size.
     """
     if tile_size is None:
+        if tile_overlap is not None:
+            raise ValueError(f"tile_overlap={tile_overlap} needs a tile_size; without one there are no tiles")
         return (Tile(0, 0, height, width),)
     if tile_size < 2 * multiple or tile_size % multiple:
         raise ValueError(f"tile_size must be a multiple of {multiple} and at least {2 * multiple}, got {tile_size}")

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .bit_packing import MAX_BITS, packed_size
-from .errors import TokenFileError
+from .errors import TokenFileError, system_reason
 from .token_layout import MAX_LEVELS, MAX_TOKENS
 
 FORMAT_VERSION = 1
@@ -82,6 +82,12 @@ def unseal(file: bytes) -> tuple[dict[str, Any], list[tuple[str, memoryview]]]:
     return metadata, tensors
 
 
+def is_token_file(path: str | os.PathLike[str]) -> bool:
+    """Whether the file begins as a token file does, whatever follows. Raises OSError if it cannot be read."""
+    with open(path, "rb") as file:
+        return file.read(LENGTH_BYTES + len(MAGIC))[LENGTH_BYTES:] == MAGIC
+
+
 def read_token_file(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a regular file that is not larger than a token file can be. Raises TokenFileError."""
     name = os.fspath(path)
@@ -102,7 +108,7 @@ def read_token_file(path: str | os.PathLike[str]) -> bytes:
     except TokenFileError:
         raise
     except OSError as problem:
-        raise TokenFileError(f"cannot read {name!r}: {(problem.strerror or str(problem)).lower()}") from problem
+        raise TokenFileError(f"cannot read {name!r}: {system_reason(problem)}") from problem
     except ValueError as problem:
         raise TokenFileError(f"cannot read {name!r}: {problem}") from problem
 

@@ -2,16 +2,22 @@
 
 The demuxers do not tell: for many containers a cut file merely seems to end earlier. Read here, at the price of a few
 header reads: the boxes of mp4 and mov, the segment of mkv and webm, RIFF (avi, webp), the blocks of gif, the end
-of jpeg. Other formats (mpegts, flv, ...) do not state their size.
+of jpeg. Other formats (mpegts, flv, ...) do not state their size. What follows the end (a thumbnail, the film of a motion
+photo, stray bytes) is no part of the video, and players ignore it.
 """
 
 import os
+import re
 import struct
 from typing import BinaryIO
 
 EBML_HEADER = b"\x1a\x45\xdf\xa3"
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
-JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
+BOXES = frozenset(b"ftyp styp pdin moov moof mfra mdat sidx ssix prft emsg free skip wide uuid meta meco udta".split())
+"""The boxes of mp4 and mov that stand outside all others; any other name may be one that is not known here, or junk."""
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_MARK = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+"""A mark outside a scan's data: that holds FF only before 00..7F (stuffing) and D0..D7 (restarts)."""
 WEBP_ANIMATION_FLAG = 0x02
 
 
@@ -59,19 +65,26 @@ def _read(file: BinaryIO, count: int) -> bytes:
 
 def _check_boxes(file: BinaryIO, size: int) -> None:
     """ISO base media: a chain of boxes (u32 size, name); size 1: a u64 size follows; size 0: to the end."""
-    position = 0
+    position, complete = 0, set()
     while position < size:
         file.seek(position)
+        is_whole = complete >= {b"moov", b"mdat"}
+        # Of a film in fragments (moof) a next one may begin here, unless their index (mfra) is through.
+        if is_whole and size - position < 8 and (b"moof" not in complete or b"mfra" in complete):
+            return
         length, box = struct.unpack(">I4s", _read(file, 8))
         if length == 0:
             return
         if length == 1:
             length = struct.unpack(">Q", _read(file, 8))[0]
-        if length < 8 or not box.isascii():  # no box: junk after the last one, which players ignore
+        if length < 8 or not box.isascii():  # no box: junk after the last one
             return
         position += length
         if position > size:
+            if is_whole and box not in BOXES:
+                return
             raise _EndOfFile
+        complete.add(box)
 
 
 def _read_ebml_size(file: BinaryIO) -> int | None:
@@ -120,8 +133,20 @@ def _skip_gif_colours(file: BinaryIO, flags: int) -> None:
 
 
 def _check_jpeg(file: BinaryIO) -> None:
-    """The end mark stands after the last scan's data, in which its two bytes cannot occur."""
+    """Every picture that follows the first without a gap (motion JPEG) has its end, too; what comes then does not count."""
     file.seek(0)
     data = file.read()
-    if data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
-        raise _EndOfFile
+    position = 0
+    while data[position : position + 3] == JPEG_START + b"\xff":
+        position = _jpeg_end(data, position + len(JPEG_START))
+
+
+def _jpeg_end(data: bytes, position: int) -> int:
+    """Where the picture whose first segment is at `position` ends: behind the end mark that is in no segment."""
+    while mark := JPEG_MARK.search(data, position):
+        position = mark.end()
+        if mark[0] == JPEG_END:
+            return position
+        if mark[0] != JPEG_START:  # a segment: its length (u16) counts itself; a scan's data follow it unannounced
+            position += int.from_bytes(data[position : position + 2], "big")
+    raise _EndOfFile

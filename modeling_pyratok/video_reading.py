@@ -11,7 +11,7 @@ Colour, depth, alpha and orientation: see video_frames.py. Wrong files: media_op
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO, Self
 
@@ -21,6 +21,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from .errors import VideoReadError
+from .frame_rates import FrameRate
 from .media_opening import VideoSource, error_reason, open_container, open_source, source_name
 from .picture_orientation import exif_matrix
 from .video_frames import display_matrix, frame_to_rgb
@@ -51,7 +52,8 @@ class VideoInfo:
     width: int
     """Columns of a frame as it is handed out (after rotation)."""
     fps: Fraction
-    """Frames per second; the average for a variable rate, 1 for a picture."""
+    """Frames per second as the header has it, 1 for a picture. Of a variable rate mp4 and gif have the average there,
+    mkv and webm often only the rate that was meant; `VideoReader.frame_rate` goes by the times."""
     num_frames: int | None
     """How many frames the header announces, which can differ from how many there are; None if it does not say."""
     duration: float | None
@@ -90,6 +92,8 @@ class VideoReader:
         self._reading = object()  # stands for the one iteration that may go on
         self._is_closed = False
         self._waiting = self._open()  # already holds the first frame; the next iteration takes it over
+        self.frame_rate = FrameRate(self.info.fps)
+        """By the times of the frames that the last iteration has handed out so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +112,7 @@ class VideoReader:
         """
         if self._is_closed:
             raise VideoReadError(f"{self._name} was closed before it was read: iterate inside the `with` block.")
+        self.frame_rate = FrameRate(self.info.fps)
         frames = self._sought(start) if start > 0 else None
         if frames is None:
             frames, self._waiting = self._waiting, None
@@ -207,6 +212,7 @@ class VideoReader:
             size = _shown_size(decoded.frame, matrix)
             if size != (self.info.height, self.info.width):
                 raise VideoReadError(_changed_size(self._name, decoded.place, self.info, size))
+            self.frame_rate.add(decoded.seconds)
             yield decoded.seconds, frame_to_rgb(decoded.frame, self._reformatter, matrix)
 
     def _matrix_of(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
@@ -246,6 +252,8 @@ class VideoReader:
 def read_video(source: VideoSource, max_frames: int | None = None) -> tuple[torch.Tensor, VideoInfo]:
     """All frames, or the first `max_frames`, as one uint8 RGB tensor (T, H, W, 3), and what the header says.
 
+    But `fps` is the average over these frames where their times do not keep to the header's rate.
+
     Raises VideoReadError as `VideoReader` does, and ValueError if `max_frames` is below 1.
     """
     if max_frames is not None and max_frames < 1:
@@ -256,7 +264,7 @@ def read_video(source: VideoSource, max_frames: int | None = None) -> tuple[torc
             frames.append(frame)
             if len(frames) == max_frames:
                 break
-        return torch.stack(frames), reader.info
+        return torch.stack(frames), replace(reader.info, fps=reader.frame_rate.average)
 
 
 def _video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:

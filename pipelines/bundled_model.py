@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub import constants
 from huggingface_hub.utils import WeakFileLock
 
-from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.errors import PyraTokError, system_reason
 
 BUNDLED_ID = "pyratok"
 BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "hub_cards" / BUNDLED_ID
@@ -33,19 +33,20 @@ OPTIONAL_FILES = (
 does: else each is looked for again, and a Hub that knows no repository `pyratok` makes that an error."""
 
 
-def resolve_model(id_or_folder: str | os.PathLike[str]) -> str:
+def resolve_model(id_or_folder: str | os.PathLike[str], variant: str | None = None) -> str:
     """What `from_pretrained` is to be given: the bundled folder for `pyratok`, a folder with a model, or a Hub id.
 
     The Hub is never asked. A folder `./pyratok` does not shadow the bundled model here (write `./pyratok` to mean it).
+    `variant` is a part of the weights' file name, as in `model.fp16.safetensors`.
 
     Raises PyraTokError with one sentence if it is neither, or if the folder holds no PyraTok model.
     """
     name = os.fspath(id_or_folder)
     if name == BUNDLED_ID:
-        return str(_checked_folder(BUNDLED_FOLDER))
+        return str(_checked_folder(BUNDLED_FOLDER, variant))
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return str(_checked_folder(folder))
+        return str(_checked_folder(folder, variant))
     if folder.exists():
         raise PyraTokError(f"{name!r} is a file; give the folder of a model, or a Hub id")
     if HUB_ID.fullmatch(name):
@@ -82,13 +83,12 @@ def install_into_cache(cache_dir: str | os.PathLike[str] | None = None) -> Path:
         with WeakFileLock(lock):
             return _install(source, repository)
     except OSError as problem:
-        reason = (problem.strerror or str(problem)).lower()
         raise PyraTokError(
-            f"cannot install into the cache {str(cache)!r}: {reason}; HF_HUB_CACHE names another one"
+            f"cannot install into the cache {str(cache)!r}: {system_reason(problem)}; HF_HUB_CACHE names another one"
         ) from problem
 
 
-def _checked_folder(folder: Path) -> Path:
+def _checked_folder(folder: Path, variant: str | None = None) -> Path:
     """The folder, if a PyraTok model is in it. Raises PyraTokError."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -99,9 +99,16 @@ def _checked_folder(folder: Path) -> Path:
     model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type != "pyratok":
         raise PyraTokError(f"{str(folder)!r} holds no PyraTok model: its config.json says model_type {model_type!r}")
-    if not any((folder / weights).is_file() for weights in WEIGHTS):
-        raise PyraTokError(f"{str(folder)!r} holds no weights: it has no model.safetensors")
+    names = [name if variant is None else _with_variant(name, variant) for name in WEIGHTS]
+    if not any((folder / name).is_file() for name in names):
+        raise PyraTokError(f"{str(folder)!r} holds no weights: it has no {names[0]}")
     return folder
+
+
+def _with_variant(name: str, variant: str) -> str:
+    """transformers' name for the file of a variant: "fp16" comes before the last extension."""
+    stem, _, extension = name.rpartition(".")
+    return f"{stem}.{variant}.{extension}"
 
 
 def _install(source: Path, repository: Path) -> Path:

@@ -27,6 +27,14 @@ def load_model(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> PyraTokMode
     return model.eval()
 
 
+def load_variant(folder: str | os.PathLike[str], variant: str, dtype: torch.dtype | None) -> PyraTokModel:
+    """The tokenizer from a variant of its weights, `model.VARIANT.safetensors`; without a `dtype` in that of the file.
+
+    Raises PyraTokError as `load_model` does.
+    """
+    return _load_whole(folder, variant, dtype="auto" if dtype is None else dtype).eval()
+
+
 def check_model(id_or_folder: str | os.PathLike[str]) -> None:
     """Check what `load_model` checks for a loader that does not: of the weights only names and shapes are read.
 
@@ -35,12 +43,12 @@ def check_model(id_or_folder: str | os.PathLike[str]) -> None:
     _load_whole(id_or_folder, device_map="meta")
 
 
-def _load_whole(id_or_folder: str | os.PathLike[str], **options: Any) -> PyraTokModel:
-    name, source = os.fspath(id_or_folder), resolve_model(id_or_folder)
+def _load_whole(id_or_folder: str | os.PathLike[str], variant: str | None = None, **options: Any) -> PyraTokModel:
+    name, source = os.fspath(id_or_folder), resolve_model(id_or_folder, variant)
     try:
-        model, loading = PyraTokModel.from_pretrained(source, output_loading_info=True, **options)
+        model, loading = PyraTokModel.from_pretrained(source, variant=variant, output_loading_info=True, **options)
     except CANNOT_LOAD as problem:
-        raise PyraTokError(f"the model {name!r} cannot be loaded: {_first_line(problem)}") from problem
+        raise PyraTokError(f"the model {name!r} cannot be loaded: {_reason(problem)}") from problem
     for kind, found in loading.items():
         if found:
             what = kind.replace("_", " ")
@@ -48,9 +56,11 @@ def _load_whole(id_or_folder: str | os.PathLike[str], **options: Any) -> PyraTok
     return model
 
 
-def _first_line(problem: Exception) -> str:
-    """An error's message without what follows its first line."""
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+def _reason(problem: Exception) -> str:
+    """The first line of an error's message; of a wrong configuration that of the rule which it breaks."""
+    cause = problem.__cause__ if isinstance(problem, StrictDataclassError) else None
+    lines = str(cause or problem).strip().splitlines()
+    return lines[0] if lines else type(problem).__name__
 
 
 def _some(found: object) -> str:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 
+from ..modeling_pyratok.media_opening import VideoSource
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor, file_of
-from ..modeling_pyratok.video_reading import VideoReader
+from ..modeling_pyratok.video_reading import read_video
 from ..modeling_pyratok.video_tokens import VideoTokens
 from .bundled_model import BUNDLED_ID
 from .model_loading import load_model
@@ -90,7 +92,8 @@ class PyraTokReconstructionPipeline(RootRepository, DiffusionPipeline):
             levels: the levels to keep and to decode, 1..L in any order; all by default.
             chunk_frames: frames per step, a multiple of 4, or None for the whole video at once.
             tile_size, tile_overlap: in pixels, for frames too large for memory; see `PyraTokModel.encode`.
-            fps: frames per second, for the tokens; by default what the file says, and 24 for anything but a file.
+            fps: frames per second, for the tokens; by default the file's (the average of a variable rate), and 24 for
+                anything but a file.
             generator: not used, for nothing is random here; pipelines take one.
             output_type: "np", "pt" or "pil".
             return_dict: whether to return an output object or a tuple (frames, tokens).
@@ -99,7 +102,9 @@ class PyraTokReconstructionPipeline(RootRepository, DiffusionPipeline):
         the model does not take; VideoReadError for a file that cannot be read; TypeError for what is no video.
         """
         levels = chosen_levels(self.vq_model, levels)
-        values = self.video_processor(video, return_tensors="pt")["pixel_values_videos"]  # (1, T, C, H, W)
+        file = file_of(video)
+        frames, file_fps = (video, DEFAULT_FPS) if file is None else _read(file)
+        values = self.video_processor(frames, return_tensors="pt")["pixel_values_videos"]  # (1, T, C, H, W)
         if values.shape[0] != 1:
             raise ValueError(f"the pipeline takes one video at a time, got {values.shape[0]}; call it for each")
         device = self._execution_device
@@ -113,7 +118,7 @@ class PyraTokReconstructionPipeline(RootRepository, DiffusionPipeline):
         tokens = VideoTokens(
             video_codes=codes,
             video_size=encoded.video_size,
-            fps=_fps_of(video) if fps is None else fps,
+            fps=file_fps if fps is None else fps,
             level_strides=config.level_strides,
             codebook_bits=config.codebook_bits,
             model_id=self.model_id,
@@ -155,10 +160,7 @@ def _on(device: torch.device, tensor: torch.Tensor | None) -> torch.Tensor | Non
     return None if tensor is None else tensor.to(device)
 
 
-def _fps_of(video: Any) -> Fraction | int:
-    """Frames per second of a file; anything else does not say."""
-    file = file_of(video)
-    if file is None:
-        return DEFAULT_FPS
-    with VideoReader(file) as reader:
-        return reader.info.fps
+def _read(file: VideoSource) -> tuple[np.ndarray, Fraction]:
+    """The frames of a file as the processor takes them, uint8 (T, H, W, 3), and their rate."""
+    frames, info = read_video(file)
+    return frames.numpy(), info.fps

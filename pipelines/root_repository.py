@@ -5,14 +5,16 @@ So one repository serves transformers and diffusers, and nothing is stored twice
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from huggingface_hub import snapshot_download
 from transformers.utils import IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
 from .bundled_model import BUNDLED_ID, resolve_model
-from .model_loading import check_model
+from .model_loading import check_model, load_variant
 
 ROOT_COMPONENTS = ("vq_model", "video_processor")
 """Components that lie at the root. The processor's file is given its older name, preprocessor_config.json, there:
@@ -67,13 +69,24 @@ class RootRepository:
 
         The folder may be the repository of a larger pipeline: this one takes the components that it needs.
 
+        `variant="fp16"` takes the weights that were saved with it, of the tokenizer and of every component that has such.
+        (`DiffusionPipeline.from_pretrained` looks for variants in folders beside the root alone.)
+
         Raises PyraTokError with one sentence if the folder's tokenizer is not complete (diffusers would start with
         random weights in the gaps), unless `vq_model` is given.
         """
         name = os.fspath(pretrained_model_name_or_path)
-        source = resolve_model(BUNDLED_ID) if name == BUNDLED_ID else name
-        if "vq_model" not in kwargs and os.path.isdir(source):
+        variant = kwargs.get("variant")
+        source = resolve_model(BUNDLED_ID, variant) if name == BUNDLED_ID else name
+        if "vq_model" not in kwargs and variant is not None:
+            if not os.path.isdir(source):
+                source = cls.download(source, **kwargs)
+            kwargs["vq_model"] = load_variant(source, variant, _dtype_of("vq_model", kwargs))
+        elif "vq_model" not in kwargs and os.path.isdir(source):
             check_model(name)
+        # diffusers looks for variants in folders beside the root alone, and refuses if it finds none.
+        if variant is not None and os.path.isdir(source) and not any(Path(source).glob(f"*/*.{variant}[.-]*")):
+            del kwargs["variant"]
         pipeline = super().from_pretrained(source, **kwargs)
         pipeline.register_to_config(_name_or_path=name)
         return pipeline
@@ -84,3 +97,9 @@ class RootRepository:
         names = ("cache_dir", "force_download", "local_files_only", "token", "revision")
         options = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
         return snapshot_download(pretrained_model_name, allow_patterns=list(REPOSITORY_FILES), **options)
+
+
+def _dtype_of(component: str, options: Mapping[str, Any]) -> torch.dtype | None:
+    """What diffusers' `dtype` (or `torch_dtype`), one for all or one for each component, says of this one."""
+    dtype = options.get("dtype", options.get("torch_dtype"))
+    return dtype.get(component, dtype.get("default")) if isinstance(dtype, Mapping) else dtype

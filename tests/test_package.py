@@ -36,6 +36,8 @@ PUBLIC_NAMES = [
     "PyraTokReconstructionOutput",
     "PyraTokReconstructionPipeline",
     "PyraTokVideoProcessor",
+    "ReconstructedPiece",
+    "TokenCollector",
     "TokenFileError",
     "VideoInfo",
     "VideoReadError",

@@ -1,9 +1,10 @@
-"""Writes the bundled model: `python -m pyratok.training.bundling runs/default/model [figures.json]`.
+"""Writes the bundled model: `python -m pyratok.training.bundling runs/default/model [figures.json] [--curves curves.png]`.
 
 The weights are stored in float16, half the bytes; the configuration says float32, so they are computed with in float32.
 """
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -19,31 +20,60 @@ from .checkpoints import write_folder
 
 CARD = "README.md"
 FIGURES = "evaluation.json"
+CURVES = "curves.png"
 WEIGHTS = "model.safetensors"
 MAX_BYTES = 20_000_000
 
+LINK = re.compile(r"\]\(([^)\s#]+)")
+"""The target of a link or picture in Markdown, without what it points to within a file."""
 
-def bundle(source: Path, target: Path = BUNDLED_FOLDER, figures: Path | None = None) -> None:
-    """Put the model of folder `source` in the place of that in `target`, with its measured `figures` (JSON).
 
-    The card in `target` stays. Raises PyraTokError, and leaves `target` as it was, if the source is not a complete
-    model, a weight does not fit into float16, or the folder would be larger than 20 MB.
+def bundle(
+    source: Path, target: Path = BUNDLED_FOLDER, figures: Path | None = None, curves: Path | None = None
+) -> None:
+    """Put the model of folder `source` in the place of that in `target`.
+
+    Its measured `figures` (JSON) and the `curves` of its training (PNG) go with it. The card in `target` stays, and so
+    does what it links to, where that is not new. Raises PyraTokError, and leaves `target` as it was, if the source is not
+    a complete model, a weight does not fit into float16, the card links to a file that is not there, or the folder would
+    be larger than 20 MB.
     """
     model = load_model(source)
 
     def write(folder: Path) -> None:
         PyraTokReconstructionPipeline(model).save_pretrained(folder)
         _halve(folder / WEIGHTS)
-        if figures is not None:
-            shutil.copyfile(figures, folder / FIGURES)
+        for file, name in ((figures, FIGURES), (curves, CURVES)):
+            if file is not None:
+                _copy(file, folder / name)
         if (target / CARD).is_file():
-            shutil.copyfile(target / CARD, folder / CARD)
+            _copy(target / CARD, folder / CARD)
+            _keep_linked(target, folder)
         load_model(folder)  # refuses what is not complete
         size = sum(path.stat().st_size for path in folder.iterdir())
         if size > MAX_BYTES:
             raise PyraTokError(f"the bundled model takes {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
 
     write_folder(target, write)
+
+
+def _copy(file: Path, copy: Path) -> None:
+    try:
+        shutil.copyfile(file, copy)
+    except OSError as error:
+        raise PyraTokError(f"{str(file)!r} cannot be copied: {(error.strerror or str(error)).lower()}") from error
+
+
+def _keep_linked(old: Path, folder: Path) -> None:
+    """Copy the files beside the card that it links to from `old`, where they are not new. Raises PyraTokError."""
+    links = LINK.findall((folder / CARD).read_text("utf-8"))
+    for name in (link for link in links if ":" not in link):  # others have an address
+        if not (folder / name).is_file() and Path(name).name == name and (old / name).is_file():
+            _copy(old / name, folder / name)
+        if not (folder / name).is_file():
+            raise PyraTokError(
+                f"the card links to {name!r}, which is not beside it; add the file, or mend {old / CARD}"
+            )
 
 
 def _halve(path: Path) -> None:
@@ -62,9 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pyratok.training.bundling", description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="the folder of a saved model")
     parser.add_argument("figures", type=Path, nargs="?", help="a JSON file with what was measured of it")
+    parser.add_argument("--curves", type=Path, help="a PNG of the curves of its training")
     given = parser.parse_args(arguments)
     try:
-        bundle(given.source, figures=given.figures)
+        bundle(given.source, figures=given.figures, curves=given.curves)
     except PyraTokError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -56,17 +56,15 @@ def buckets_for(
     frame_counts: Sequence[int],
     pixels_per_batch: int,
     multiple: int,
-    both_orientations: bool = False,
 ) -> tuple[ClipBucket, ...]:
     """A bucket for every side, aspect ratio and number of frames, with batches of about equally many pixels.
 
     Args:
         sides: side**2 is the area of a frame, in pixels.
-        aspect_ratios: width to height, as "16:9".
+        aspect_ratios: width to height, as "16:9", or "9:16" for clips that are higher than wide.
         frame_counts: each 4k + 1.
         pixels_per_batch: frames x height x width x clips, at most, if a clip alone does not exceed it.
         multiple: heights and widths are rounded to multiples of it, and are at least that.
-        both_orientations: also 9:16 for 16:9, and so on.
 
     Sizes that rounding makes equal are one bucket. Raises BucketError.
     """
@@ -79,9 +77,8 @@ def buckets_for(
     for side, ratio, frames in itertools.product(sides, map(_ratio, aspect_ratios), frame_counts):
         if side < 1:
             raise BucketError(f"a side must be at least 1 pixel, got {side}")
-        for aspect in (ratio, 1 / ratio) if both_orientations else (ratio,):
-            height, width = (_rounded(side * aspect**power, multiple) for power in (-0.5, 0.5))
-            shapes[frames, height, width] = max(1, pixels_per_batch // (frames * height * width))
+        height, width = (_rounded(side * ratio**power, multiple) for power in (-0.5, 0.5))
+        shapes[frames, height, width] = max(1, pixels_per_batch // (frames * height * width))
     if not shapes:
         raise BucketError("no sizes of clips: give at least one side, one aspect ratio and one number of frames")
     return tuple(ClipBucket(*shape, batch_size) for shape, batch_size in shapes.items())

@@ -11,6 +11,7 @@ all files can be read and the source is not split by whole shards (see `EndlessR
 import hashlib
 import json
 import logging
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,9 @@ class ClipLoader(StatefulDataLoader):
         generator = torch.Generator().manual_seed(stream.seed)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'set_vital' is deprecated")  # a call of torchdata's own
-            super().__init__(stream, batch_size=None, num_workers=workers, generator=generator)
+            super().__init__(
+                stream, batch_size=None, num_workers=workers, generator=generator, worker_init_fn=_ignore_interrupts
+            )
 
     def position(self) -> str:
         """JSON that `go_to` takes: after it come the batches that would have come next."""
@@ -224,6 +227,11 @@ class ClipLoader(StatefulDataLoader):
             differing = [f"{a} {name}, now {b}" for name, a, b in zip(names, there, here, strict=True) if a != b]
             raise DataError(f"the position in the data is that of a run with {', '.join(differing)}; use as many")
         self.load_state_dict(state)
+
+
+def _ignore_interrupts(_worker: int) -> None:
+    """A terminal sends Ctrl-C to the workers too; the training process still needs them for its last step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class UnreadableFiles:

@@ -1,6 +1,6 @@
 """How the codes of each level are used: counts gathered over some steps or clips, and what they say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -18,6 +18,14 @@ class CodeStatistics:
             if codes is not None:
                 counts = torch.bincount(codes.detach().flatten(), minlength=2**self._bits)  # (2**bits,)
                 self._counts[level] = self._counts.get(level, 0) + counts
+
+    def state_dict(self) -> dict[str, list[int]]:
+        """The counts so far, by level, as JSON can hold them."""
+        return {str(level): counts.tolist() for level, counts in self._counts.items()}
+
+    def load_state_dict(self, state: Mapping[str, list[int]], device: torch.device) -> None:
+        """Go on from the counts of a `state_dict`, on the device where codes are counted."""
+        self._counts = {int(level): torch.tensor(counts, device=device) for level, counts in state.items()}
 
     def sum_over_processes(self, total: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Put in place of every level's counts their sum over processes, which `total` gives."""

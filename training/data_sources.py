@@ -5,42 +5,27 @@ apart by what a split holds: tar shards, Parquet tables, or videos and pictures 
 """
 
 import glob
-import hashlib
 import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow
-from datasets import Image, IterableDataset, Video, load_dataset, load_dataset_builder
+from datasets import Features, Image, IterableDataset, Video, load_dataset_builder
 from datasets.exceptions import DatasetsError
-from pyarrow import parquet
 
 from ..modeling_pyratok.media_opening import MEDIA_SUFFIXES
 from .data_errors import DataError
 from .data_rows import Row, checked_row
-from .media_listing import (
-    CAPTION_COLUMNS,
-    METADATA_FILES,
-    MediaFile,
-    caption_in,
-    list_media,
-    suffix_of,
-)
+from .media_listing import METADATA_FILES, MediaFile, list_media, suffix_of
+from .table_shards import TABLE_SUFFIX, list_row_groups, read_footer, table_rows
 from .tar_shards import DAMAGED_TAR, TAR_SUFFIXES, is_empty_tar, tar_rows
-
-TABLE_SUFFIX = ".parquet"
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 HUB_FOLDER = re.compile(r"hf://datasets/[^/]+/[^/]+/")
 """What precedes a file's path within a dataset of the Hub: owner, name and revision."""
-
-FEW_TABLES = 64
-"""So many files are split further, at their row groups, for more even and better shuffled shards; each has to be opened."""
 
 MEDIA_COLUMNS = ("video", "image")
 
@@ -88,7 +73,17 @@ def open_rows(source: str | os.PathLike[str], split: str | None = "train") -> Ro
     if not media:
         where = source if split is None else f"split '{split}' of {source}"
         raise DataError(f"{where} holds no videos or pictures; known are {', '.join(sorted(MEDIA_SUFFIXES))}")
-    return RowSource(source, IterableDataset.from_generator(_listed_rows, gen_kwargs={"files": media}), True)
+    return listing(source, media)
+
+
+def listing(name: str, files: Sequence[MediaFile]) -> RowSource:
+    """Rows of videos and pictures by themselves."""
+    return RowSource(name, IterableDataset.from_generator(_listed_rows, gen_kwargs={"files": list(files)}), True)
+
+
+def split_names(source: str | os.PathLike[str]) -> list[str]:
+    """The splits that `open_rows` finds, in order. Raises DataError."""
+    return sorted(_files_by_split(os.fspath(source)))
 
 
 def list_files(folder: str | os.PathLike[str]) -> dict[str, list[MediaFile]]:
@@ -161,47 +156,20 @@ def _is_table(path: str) -> bool:
     return suffix_of(path) == TABLE_SUFFIX and posixpath.basename(path) not in METADATA_FILES
 
 
-def _check_tables(paths: Sequence[str]) -> None:
-    for path in filter(os.path.exists, paths):
-        try:
-            rows = parquet.read_metadata(path).num_rows
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"the shard {path} is damaged ({error}); copy it again, or remove it") from error
-        if rows == 0:
-            raise DataError(f"the shard {path} is empty (no rows); copy it again, or remove it")
-
-
 def _table_rows(source: str, paths: Sequence[str]) -> IterableDataset:
-    _check_tables(paths)
+    row_groups = list_row_groups(paths)
+    column = _media_column(source, paths[0])
+    return IterableDataset.from_generator(table_rows, gen_kwargs={"row_groups": row_groups, "column": column})
+
+
+def _media_column(source: str, path: str) -> str:
+    schema = read_footer(path).schema.to_arrow_schema()
     try:
-        table = load_dataset(
-            "parquet", data_files=[glob.escape(path) for path in paths], split="train", streaming=True
-        )
-        table = table.reshard() if table.num_shards <= FEW_TABLES else table
-    except (DatasetsError, OSError, ValueError, pyarrow.ArrowException) as error:
-        raise DataError(f"the Parquet files of {source} cannot be opened together: {error}") from error
-    column = _media_column(source, table)
-    kept = [name for name in table.column_names if name == column or name in CAPTION_COLUMNS]
-    table = table.select_columns(kept).decode(False)
-    return table.map(_row_of_table, fn_kwargs={"column": column}, remove_columns=kept)
-
-
-def _media_column(source: str, table: IterableDataset) -> str:
-    features = table.features
+        features = Features.from_arrow_schema(schema)
+    except ValueError as error:
+        raise DataError(f"the columns of {path} are of a kind that is not known: {error}") from error
     by_kind = [name for kind in (Video, Image) for name, feature in features.items() if isinstance(feature, kind)]
     candidates = by_kind or [name for name in MEDIA_COLUMNS if name in features]
     if not candidates:
         raise DataError(f"{source} has no column 'video' or 'image', it has: {', '.join(features)}")
     return candidates[0]
-
-
-def _row_of_table(row: dict[str, Any], column: str) -> Row:
-    media = row[column]
-    content, path = (media.get("bytes"), media.get("path")) if isinstance(media, dict) else (media, None)
-    if isinstance(content, str):
-        content, path = None, content
-    if content is None and path is None:
-        return checked_row(b"", f"row without {column}", problem=f"its {column} is null")
-    # Without a path only the content can tell what sample this is, in every run.
-    name = path or f"sha256:{hashlib.sha256(content).hexdigest()[:16]}"
-    return checked_row(path if content is None else content, name, caption_in(row))

@@ -70,7 +70,7 @@ class ImageEncoderDrift(UsesFrozenNetwork):
     Args:
         reference: see `load_image_encoder`.
         config: of the model that is trained; its deepest tapped stage is what is compared.
-        frames: how many of that stage's frames are compared, evenly spread.
+        frames: how many of that stage's frames are compared, one of each of that many equal parts.
         temperature: the softmaxes are of features of zero mean and unit variance over channels, divided by this.
         generator: draws the projection's first weights.
 
@@ -97,15 +97,21 @@ class ImageEncoderDrift(UsesFrozenNetwork):
         nn.init.normal_(self.projection.weight, std=channels**-0.5, generator=generator)
         nn.init.zeros_(self.projection.bias)
 
-    def forward(self, stage_features: tuple[torch.Tensor, ...], video: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        stage_features: tuple[torch.Tensor, ...],
+        video: torch.Tensor,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
         """A scalar, at least 0.
 
         Args:
             stage_features: per encoder stage (B, C_k, T_k, H_k, W_k), as `PyraTokModel.forward` returns them.
             video: (B, T, 3, H, W) in [-1, 1]; the clean one, if the features are of masked frames.
+            generator: draws the frame of each part, the same for all clips; without it it is the middle one.
         """
         features = stage_features[self.stage]
-        chosen = spread_frames(features.shape[2], min(self.frames, features.shape[2])).to(video.device)
+        chosen = spread_frames(features.shape[2], min(self.frames, features.shape[2]), generator).to(video.device)
         # A feature has seen the frames up to the last one of its group, and that is the one it is compared with.
         images = pad_chunk(video.detach(), True, self.spatial_multiple)[:, chosen * self.frame_stride].flatten(0, 1)
         with torch.no_grad():

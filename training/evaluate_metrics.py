@@ -75,7 +75,7 @@ class Psnr(ClipMetric):
     DESCRIPTION = "PSNR in dB: psnr_clip from the error of a whole clip, psnr_frames the mean over its frames."
 
     def measure(self, reconstruction: torch.Tensor, original: torch.Tensor) -> tuple[float, ...]:
-        """From the clip's mean squared error, and the mean over frames of the PSNR of each; infinite for a copy."""
+        """From the clip's mean squared error, and the mean over frames of the PSNR of each; 120 for a copy."""
         errors = frame_squared_errors(original, reconstruction).tolist()
         return psnr_of(fmean(errors)), fmean(map(psnr_of, errors))
 
@@ -121,6 +121,7 @@ def _checked(reconstruction: Any, original: Any) -> tuple[torch.Tensor, torch.Te
             f"{tuple(pair[0].shape)}"
         )
     for clip in pair:
-        if not clip.is_floating_point() or clip.min() < 0 or clip.max() > 1:
+        # What is not a number is neither below 0 nor above 1.
+        if not clip.is_floating_point() or clip.isnan().any() or clip.min() < 0 or clip.max() > 1:
             raise ValueError(f"clips are floats in [0, 1], got {clip.dtype} in [{clip.min():g}, {clip.max():g}]")
     return pair[0].float(), pair[1].float()

@@ -21,18 +21,29 @@ class PerceptualTerm(nn.Module):
         self.distance = perceptual_distance(name, frames)
 
     def forward(self, view: StepView) -> torch.Tensor:
-        return self.distance(view.output.video_values, view.values)
+        return self.distance(view.output.video_values, view.values, view.generator())
 
 
-class DriftTerm(nn.Module):
-    """How far the encoder's features are from those of a frozen reference that sees the clip unmasked."""
+class EncoderDriftTerm(nn.Module):
+    """How far the encoder's features are from those that it would give without LoRA for the clip unmasked."""
 
-    def __init__(self, drift: nn.Module):
+    def __init__(self, model: PyraTokModel):
         super().__init__()
-        self.drift = drift
+        self.drift = EncoderDrift(model)
 
     def forward(self, view: StepView) -> torch.Tensor:
         return self.drift(view.output.stage_features, view.values)
+
+
+class ImageDriftTerm(nn.Module):
+    """How far the encoder's features are from those of a frozen image encoder that sees frames of the clip unmasked."""
+
+    def __init__(self, reference: str, model: PyraTokModel):
+        super().__init__()
+        self.drift = ImageEncoderDrift(reference, model.config)
+
+    def forward(self, view: StepView) -> torch.Tensor:
+        return self.drift(view.output.stage_features, view.values, view.generator())
 
 
 class LatentTerm(nn.Module):
@@ -49,7 +60,7 @@ def loss_terms(settings: TrainingSettings, model: PyraTokModel) -> dict[str, tup
         term = PerceptualTerm(settings.perceptual, settings.perceptual_frames)
         terms["perceptual"] = (settings.perceptual_loss_weight, term)
     if settings.drift is not None and settings.drift_loss_weight:
-        terms["drift"] = (settings.drift_loss_weight, DriftTerm(_drift(settings.drift, model)))
+        terms["drift"] = (settings.drift_loss_weight, _drift_term(settings.drift, model))
     if settings.latent_loss_weight:
         if not model.config.freeze_backbone:
             raise SettingsError(
@@ -59,12 +70,12 @@ def loss_terms(settings: TrainingSettings, model: PyraTokModel) -> dict[str, tup
     return terms
 
 
-def _drift(reference: str, model: PyraTokModel) -> nn.Module:
+def _drift_term(reference: str, model: PyraTokModel) -> nn.Module:
     if reference != OWN_ENCODER:
-        return ImageEncoderDrift(reference, model.config)
+        return ImageDriftTerm(reference, model)
     if not model.config.lora_rank:
         raise SettingsError(
             "drift=encoder compares with the encoder without LoRA, and this model has none; name an image encoder, "
             "for example drift=efficientnet-lite0"
         )
-    return EncoderDrift(model)
+    return EncoderDriftTerm(model)

@@ -19,12 +19,19 @@ class StepView:
     """What a term may look at.
 
     output: what the tokenizer gave for the masked clips, with `stage_features`. values: the clips themselves,
-    (B, T, 3, H, W) in [-1, 1].
+    (B, T, 3, H, W) in [-1, 1]. captions: of each clip, None where there is none or it was left out.
+    seed: of what a term draws at random, another one in every step, the same in all processes.
     """
 
     model: PyraTokModel
     output: PyraTokOutput
     values: torch.Tensor
+    captions: tuple[str | None, ...]
+    seed: int
+
+    def generator(self) -> torch.Generator:
+        """A new generator on the CPU, as `seed` says: all terms draw the same numbers."""
+        return torch.Generator().manual_seed(self.seed)
 
 
 class LossTerm(Protocol):
@@ -39,16 +46,26 @@ class Objective(nn.Module):
     Args:
         model: the tokenizer; the weights of its own terms are in its configuration.
         terms: name -> (weight, term), added to the tokenizer's loss.
+        compile_model: run the tokenizer through torch.compile; the terms are not compiled, for they see captions and seeds,
+            and each new one would be compiled for.
     """
 
-    def __init__(self, model: PyraTokModel, terms: Mapping[str, tuple[float, nn.Module]]):
+    def __init__(self, model: PyraTokModel, terms: Mapping[str, tuple[float, nn.Module]], compile_model: bool = False):
         super().__init__()
         self.model = model
+        # In a tuple, so that the weights are not this module's twice. `model` stays as it is: validation runs it at other
+        # sizes, which would be compiled anew.
+        self._runnable = (torch.compile(model, dynamic=False) if compile_model else model,)
         self.weights = {name: weight for name, (weight, _) in terms.items()}
         self.terms = nn.ModuleDict({name: term for name, (_, term) in terms.items()})
 
     def forward(
-        self, masked: torch.Tensor, values: torch.Tensor, present_levels: torch.Tensor
+        self,
+        masked: torch.Tensor,
+        values: torch.Tensor,
+        present_levels: torch.Tensor,
+        captions: tuple[str | None, ...],
+        seed: int,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, ...]]:
         """One micro-batch.
 
@@ -56,18 +73,21 @@ class Objective(nn.Module):
             masked: (B, T, 3, H, W) in [-1, 1], what the encoder sees.
             values: the same clips unmasked, what is to be reconstructed.
             present_levels: (B, L) bool.
+            captions: one for each clip, or None.
+            seed: see `StepView`.
 
         Returns:
             The weighted total, every term by itself and unweighted, and the codes of every level.
         """
-        output = self.model(
+        (run_model,) = self._runnable
+        output = run_model(
             pixel_values_videos=masked,
             target_values=values,
             present_levels=present_levels,
             output_stage_features=bool(self.terms),
         )
         total, losses = output.loss, dict(output.losses)
-        view = StepView(self.model, output, values)
+        view = StepView(self.model, output, values, captions, seed)
         for name, term in self.terms.items():
             losses[name] = term(view)
             total = total + self.weights[name] * losses[name]

@@ -13,17 +13,23 @@ from typing import Any
 
 import yaml
 
-from .settings import SettingsError, TrainingSettings
+from .settings import STAGES, SettingsError, TrainingSettings
 
 RECIPES = "recipes"
 """The folder beside this file that holds the recipes of the package; a recipe is then named without its `.yaml`."""
 
 
-class _FloatLoader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-4` as text; people write it as a number."""
+class _RecipeLoader(yaml.SafeLoader):
+    """YAML 1.1 reads `1e-4` as text and `16:9` as 969, with 60 as the base; people mean a number and a ratio."""
 
 
-_FloatLoader.add_implicit_resolver(
+_RATIO = ("tag:yaml.org,2002:str", re.compile(r"^[-+]?[\d_.]+(:[\d_.]+)+$"))
+
+# The first that matches decides, so what is no number comes before YAML's own patterns, and what is one after them.
+_RecipeLoader.yaml_implicit_resolvers = {
+    first: [_RATIO, *resolvers] for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_RecipeLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
@@ -42,7 +48,12 @@ def load_settings(recipe: str | Path, overrides: Sequence[str] = ()) -> Training
     stages = values.pop("stages", None) or {}
     if not isinstance(stages, dict) or not all(isinstance(changes, dict) for changes in stages.values()):
         raise SettingsError(f"recipe {recipe}: stages must hold a mapping of settings for each stage")
-    values |= stages.get(stage, {})
+    if unknown := [number for number in stages if number not in STAGES]:
+        raise SettingsError(
+            f"recipe {recipe}: stages has {', '.join(map(repr, unknown))}; the stages are the numbers "
+            f"{', '.join(map(str, STAGES))}, without quotes"
+        )
+    values |= stages.get(stage, {}) if stage in STAGES else {}  # another one is refused with the other settings
     for name, value in pairs:
         _set(values, name, value)
     known = {item.name for item in dataclasses.fields(TrainingSettings)}
@@ -95,6 +106,6 @@ def _recipes_folder() -> Traversable:
 
 def _parsed(text: str, what: str) -> Any:
     try:
-        return yaml.load(text, _FloatLoader)
+        return yaml.load(text, _RecipeLoader)
     except yaml.YAMLError as error:
         raise SettingsError(f"{what} is not valid YAML: {error}") from error

@@ -153,8 +153,8 @@ def evaluation_record(
 ) -> dict[str, Any]:
     """What is written as JSON: the figures of the first of the evaluation's `level_sets`, at the top level and per file.
 
-    Names of files are relative to `folder`. What is not a finite number is null: a PSNR for an exact copy, figures of
-    levels that are left out, the SSIM of frames under 6 pixels. `perceptual_distance` names the distance.
+    Names of files are relative to `folder`. What is not a finite number is null: figures of levels that
+    are left out, the SSIM of frames under 6 pixels. `perceptual_distance` names the distance.
     """
     record = {
         **dataclasses.asdict(evaluation.reports[0]),

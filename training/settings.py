@@ -52,11 +52,13 @@ class TrainingSettings:
 
     Data:
         data: a folder (`videofolder`), a folder or pattern of WebDataset or Parquet files, or the Hub id of a dataset.
-        train_split, validation_split: its splits; None for validation_split trains without validation.
+        train_split, validation_split: its splits; None for validation_split trains without validation. Of loose files that
+            have no split "validation" a twentieth is held out for it: at least one file, at most 16.
         image_data: the same for photographs, which become panned and zoomed clips; None for none.
         image_share: how many of the clips come from image_data.
         frame_counts, sides, aspect_ratios: the sizes of clips; every combination is a bucket. Frames are 4k + 1; a side is
-            the square root of a frame's pixels; a ratio is "16:9" and so on. A batch comes from one bucket.
+            the square root of a frame's pixels; a ratio is "16:9" and so on. A batch comes from one bucket, and clips are
+            cut to it: for portrait videos list "9:16" as well, which landscape ones are then cut to in turn.
         batch_pixels: pixels times frames of a batch, per process, which decides the number of clips in it.
         resized_share: how many of the clips are shrunk, by a factor drawn log-uniformly from [minimum_scale, 1].
         minimum_scale: see above; a clip never needs more of the video than there is.
@@ -86,17 +88,18 @@ class TrainingSettings:
         mixed_precision: "no", "bf16" or "fp16"; weights stay float32.
         gradient_checkpointing: compute activations anew in the backward pass: slower, in much less memory.
         channels_last: hold convolution weights and clips in torch's channels_last_3d layout.
-        compile_model: run training steps through torch.compile; pays after a few hundred steps, for few buckets.
+        compile_model: run the tokenizer through torch.compile; pays after a few hundred steps, for few buckets.
         seed: of the new weights, the clips, masks and level dropout.
 
     Records:
-        log_every, validate_every: in steps.
+        log_every, validate_every: in steps; the first validation is before the first step.
         checkpoint_minutes: time between checkpoints; one is also written at the end and on SIGTERM or SIGINT.
         kept_checkpoints: older ones are deleted.
         validation_clips: how many of the validation files are used, evenly spread; each gives its centre clip.
         validation_frames, validation_side: size of those, which are square; None takes the largest bucket's.
         sheet_clips: how many of them the contact sheet shows.
-        resume: go on from the newest checkpoint of the stage; without it a folder that holds one is refused.
+        resume: go on from the newest checkpoint of the stage, which is refused if the data, the start or the seed are not its
+            own; without it a folder that holds one is refused.
 
     Raises SettingsError with what would be right.
     """
@@ -209,6 +212,9 @@ class TrainingSettings:
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
     """`value` if it is of the annotated type, whole numbers being fine as floats; raises SettingsError otherwise."""
+    if typing.get_origin(hint) is list and isinstance(value, list):
+        (element,) = typing.get_args(hint)
+        return [_typed(f"{name}[{index}]", item, element) for index, item in enumerate(value)]
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     plain = tuple(typing.get_origin(kind) or kind for kind in allowed)
     if isinstance(value, bool) and bool not in plain:

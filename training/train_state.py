@@ -1,9 +1,11 @@
 """The state of a training run: everything a step changes and everything it needs, built from the settings."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -15,14 +17,17 @@ from .clip_buckets import ClipBucket, buckets_for
 from .clip_stream import ClipBatch, ClipLoader, ClipStream, UnreadableFiles
 from .clip_windows import ClipVariation
 from .code_statistics import CodeStatistics
-from .data_sources import open_rows
+from .data_sources import RowSource, open_rows
 from .fixed_clips import fixed_clips
+from .held_out_files import open_split_rows
 from .loss_terms import loss_terms
 from .objective import Objective
 from .run_records import MetricsFile, TensorBoard
-from .settings import TrainingSettings
+from .settings import SettingsError, TrainingSettings
 from .starting_model import starting_model
 from .weight_average import WeightAverage
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -42,6 +47,24 @@ class Window:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
+    def state_dict(self) -> dict[str, Any]:
+        """What has been gathered so far, as JSON can hold it."""
+        return {
+            "codes": self.statistics.state_dict(),
+            "steps": self.steps,
+            "clips": self.clips,
+            "sums": self.sums,
+            "data_seconds": self.data_seconds,
+            "seconds": time.perf_counter() - self.started,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from a `state_dict`; `device` is where codes are counted."""
+        self.statistics.load_state_dict(state["codes"], device)
+        self.steps, self.clips, self.sums = state["steps"], state["clips"], dict(state["sums"])
+        self.data_seconds = state["data_seconds"]
+        self.started = time.perf_counter() - state["seconds"]
+
 
 @dataclass
 class TrainState:
@@ -59,7 +82,7 @@ class TrainState:
     """What the loader gives; None until the run has found its place in the data."""
     unreadable: UnreadableFiles
     validation: torch.Tensor | None
-    """uint8 (N, T, H, W, 3), or None without validation."""
+    """uint8 (N, T, H, W, 3); None without validation, and in all processes but the main one."""
     metrics: MetricsFile
     board: TensorBoard
     window: Window
@@ -82,16 +105,16 @@ def new_state(settings: TrainingSettings) -> TrainState:
         mixed_precision=settings.mixed_precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    if settings.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise SettingsError("mixed_precision=fp16 needs a GPU, and this run is on the CPU; set it to bf16, or to no")
     set_seed(settings.seed, device_specific=False)
     model = starting_model(settings)
-    objective = Objective(model, loss_terms(settings, model)).to(accelerator.device)
+    objective = Objective(model, loss_terms(settings, model), settings.compile_model).to(accelerator.device)
     if settings.channels_last:
         _use_channels_last(model)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    # The bare objective stays as it is: validation runs the model at other sizes, which would be compiled anew.
-    runnable = torch.compile(objective, dynamic=False) if settings.compile_model else objective
-    prepared, optimizer = accelerator.prepare(runnable, _optimizer(objective, settings))
+    prepared, optimizer = accelerator.prepare(objective, _optimizer(objective, settings))
     buckets = buckets_for(
         settings.sides,
         settings.aspect_ratios,
@@ -99,6 +122,16 @@ def new_state(settings: TrainingSettings) -> TrainState:
         settings.batch_pixels,
         model.config.spatial_multiple,
     )
+    rows = open_split_rows(settings.data, settings.train_split, settings.validation_split)
+    if rows.held_out and accelerator.is_main_process:
+        logger.info(
+            "%s has no split '%s': these files are held out for it, and not trained on: %s",
+            settings.data,
+            settings.validation_split,
+            ", ".join(rows.held_out),
+        )
+    # The other processes do not validate.
+    validated = rows.validation if accelerator.is_main_process else None
     return TrainState(
         settings,
         accelerator,
@@ -106,20 +139,22 @@ def new_state(settings: TrainingSettings) -> TrainState:
         prepared.train(),
         optimizer,
         WeightAverage(model, settings.average_decay),
-        _loader(settings, buckets, accelerator),
+        _loader(rows.train, settings, buckets, accelerator),
         None,
         UnreadableFiles(settings.unreadable_share),
-        _validation_clips(settings, buckets),
+        None if validated is None else _validation_clips(validated, settings, buckets),
         MetricsFile(settings.stage_folder / "metrics.jsonl"),
         TensorBoard(settings.stage_folder / "tensorboard"),
         Window(CodeStatistics(model.config.codebook_bits)),
     )
 
 
-def _loader(settings: TrainingSettings, buckets: Sequence[ClipBucket], accelerator: Accelerator) -> ClipLoader:
-    sources = [(open_rows(settings.data, settings.train_split), 1.0)]
+def _loader(
+    videos: RowSource, settings: TrainingSettings, buckets: Sequence[ClipBucket], accelerator: Accelerator
+) -> ClipLoader:
+    sources = [(videos, 1.0)]
     if settings.image_data is not None and settings.image_share > 0:
-        sources = [(sources[0][0], 1 - settings.image_share), (open_rows(settings.image_data), settings.image_share)]
+        sources = [(videos, 1 - settings.image_share), (open_rows(settings.image_data), settings.image_share)]
     stream = ClipStream(
         sources,
         buckets,
@@ -132,9 +167,7 @@ def _loader(settings: TrainingSettings, buckets: Sequence[ClipBucket], accelerat
     return ClipLoader(stream, settings.workers)
 
 
-def _validation_clips(settings: TrainingSettings, buckets: Sequence[ClipBucket]) -> torch.Tensor | None:
-    if settings.validation_split is None:
-        return None
+def _validation_clips(rows: RowSource, settings: TrainingSettings, buckets: Sequence[ClipBucket]) -> torch.Tensor:
     largest = max(buckets, key=lambda bucket: (bucket.num_frames, bucket.height * bucket.width))
     bucket = ClipBucket(
         settings.validation_frames or largest.num_frames,
@@ -142,7 +175,7 @@ def _validation_clips(settings: TrainingSettings, buckets: Sequence[ClipBucket])
         settings.validation_side or largest.width,
         batch_size=1,
     )
-    return fixed_clips(open_rows(settings.data, settings.validation_split), settings.validation_clips, bucket)
+    return fixed_clips(rows, settings.validation_clips, bucket)
 
 
 def _use_channels_last(model: nn.Module) -> None:

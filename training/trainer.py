@@ -1,10 +1,10 @@
 """Training of the tokenizer, all three stages: `pyratok train RECIPE key=value ...`, also under `accelerate launch -m`.
 
 Small functions around one state. The run can be stopped at any moment (SIGTERM and SIGINT write a checkpoint) and goes on
-exactly where it was when the same command is given again: weights, optimizer, average, random generators and the position in
-the data are in the checkpoint, and the learning rate is a function of the step. What is random about a clip (its window, its
-mask, the levels that are left out) depends on the seed, the pass and the clip's name alone, so the number of processes and
-workers makes no difference to it.
+from its last checkpoint, exactly, when the same command is given again: weights, optimizer, average, random generators, the
+position in the data and what the next line of metrics is the mean of are in it, and the learning rate is a function of the
+step. What is random about a clip (its window, its mask, the levels that are left out) depends on the seed, the pass and the
+clip's name alone, so the number of processes and workers makes no difference to it.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
@@ -41,9 +42,10 @@ from .checkpoints import (
     write_folder,
 )
 from .clip_stream import ClipBatch
+from .continued_run import refuse_another_run
 from .masking import apply_masks
 from .run_records import draw_contact_sheet, draw_curves
-from .settings import SettingsError, TrainingSettings
+from .settings import TrainingSettings
 from .train_state import TrainState, Window, new_state
 from .validation import validate
 
@@ -53,6 +55,12 @@ logger = logging.getLogger(__name__)
 VALIDATION_BATCH = 4
 """Clips that are validated at once: little memory, whatever the batches of training are."""
 
+MOST_OVERFLOWS = 24
+"""So many gradients in a row may overflow in float16; each halves the scale of the loss, which begins at 2**16."""
+
+TERM_STREAM = 3
+"""Name of the random stream, under the run's seed, from which the terms of the loss draw in each step."""
+
 
 class TrainingError(PyraTokError):
     """A run that cannot go on."""
@@ -61,17 +69,20 @@ class TrainingError(PyraTokError):
 def train(settings: TrainingSettings) -> TrainState:
     """Run a stage to its end, or until SIGTERM or SIGINT, and return the last state.
 
-    Goes on from the newest checkpoint of the stage's folder, if there is one. Raises TrainingError at the first loss or
-    gradient that is not finite, and SettingsError, DataError or CheckpointError before the first step.
+    Goes on from the newest checkpoint of the stage's folder, if there is one. Validates before the first step, so that what
+    was learned can be seen. Raises TrainingError at the first loss or gradient that is not finite (with float16, gradients
+    that overflow lower the scale of the loss first), and SettingsError, DataError or CheckpointError before the first step.
     """
-    _refuse_foreign_folder(settings)
+    refuse_another_run(settings)
     state = new_state(settings)
     resume(state)
     state.batches = iter(state.loader)
     state.output.mkdir(parents=True, exist_ok=True)
     saved_at = time.monotonic()
     bar = tqdm(total=settings.max_steps, initial=state.step, unit="step", disable=_quiet(state))
-    with _stop_signals() as stop, bar, _writing(state):
+    with _stop_signals() as stop, bar:
+        if state.step == 0:
+            validation_step(state)
         while state.step < settings.max_steps:
             training_step(state)
             bar.update()
@@ -92,11 +103,35 @@ def train(settings: TrainingSettings) -> TrainState:
 
 
 def training_step(state: TrainState) -> None:
-    """One optimizer step; adds its values to `state.window`. Raises TrainingError when something is not finite."""
-    settings, accelerator = state.settings, state.accelerator
-    learning_rate = learning_rate_at(state.step, settings)
+    """One optimizer step; adds its values to `state.window`. Raises TrainingError when something is not finite.
+
+    With float16, batches whose gradients overflow are gone past without a step, and the scale of the loss is lowered.
+    """
+    learning_rate = learning_rate_at(state.step, state.settings)
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
+    for _ in range(MOST_OVERFLOWS):
+        measured = _gradients(state)
+        if not _overflowed(state, measured):
+            break
+        state.accelerator.scaler.update()
+        state.optimizer.zero_grad()
+        logger.info(
+            "step %d: a gradient overflowed in float16; the batch is left out, and the scale of the loss is now %g",
+            state.step + 1,
+            state.accelerator.scaler.get_scale(),
+        )
+    _check_finite(state, measured)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    state.step += 1
+    state.average.update(state.model, state.step)
+    state.window.add({**measured, "learning_rate": learning_rate})
+
+
+def _gradients(state: TrainState) -> dict[str, float]:
+    """Forward and backward on the batches of a step; the loss, its terms and the norm of the gradient, which is clipped."""
+    settings, accelerator = state.settings, state.accelerator
     sums: dict[str, torch.Tensor] = {}
     for part in range(settings.gradient_accumulation):
         is_last = part == settings.gradient_accumulation - 1
@@ -104,13 +139,14 @@ def training_step(state: TrainState) -> None:
             for name, value in _micro_batch(state).items():
                 sums[name] = sums.get(name, 0.0) + value / settings.gradient_accumulation
     sums["gradient_norm"] = accelerator.clip_grad_norm_(state.prepared.parameters(), settings.max_gradient_norm)
-    measured = _mean_over_processes(state, sums)
-    _check_finite(state, measured)
-    state.optimizer.step()
-    state.optimizer.zero_grad()
-    state.step += 1
-    state.average.update(state.model, state.step)
-    state.window.add({**measured, "learning_rate": learning_rate})
+    return _mean_over_processes(state, sums)
+
+
+def _overflowed(state: TrainState, measured: dict[str, float]) -> bool:
+    """Whether the gradient alone is not finite, of a scaled loss: so the scaler finds out that its scale is too large."""
+    if state.accelerator.scaler is None:
+        return False
+    return math.isfinite(measured["loss"]) and not math.isfinite(measured["gradient_norm"])
 
 
 def _micro_batch(state: TrainState) -> dict[str, torch.Tensor]:
@@ -123,11 +159,18 @@ def _micro_batch(state: TrainState) -> dict[str, torch.Tensor]:
     masked = apply_masks(values, batch.seeds, settings.mask_share, settings.mask_patch)
     config = state.model.config
     present = level_subsets(batch.seeds, config.num_levels, config.level_dropout).to(values.device)
-    loss, losses, codes = state.prepared(masked, values, present)
+    loss, losses, codes = state.prepared(
+        masked, values, present, batch.captions, _term_seed(settings.seed, state.step)
+    )
     accelerator.backward(loss / settings.gradient_accumulation)
     state.window.statistics.add(codes)
     state.window.clips += len(values) * accelerator.num_processes
     return {name: value.detach() for name, value in {"loss": loss, **losses}.items()}
+
+
+def _term_seed(seed: int, step: int) -> int:
+    """What the terms of the loss draw with in the step after `step` steps: the same in all processes, and after resuming."""
+    return int(np.random.SeedSequence(seed, spawn_key=(TERM_STREAM, step)).generate_state(1)[0])
 
 
 def next_batch(state: TrainState) -> ClipBatch:
@@ -193,16 +236,19 @@ def validation_step(state: TrainState) -> None:
             logger.info("step %d: validation PSNR %.2f dB", state.step, result.metrics["psnr"])
             originals = state.validation[: len(result.reconstructions)]
             sheet = state.output / "samples" / f"step_{state.step:08d}.png"
-            draw_contact_sheet(originals, result.reconstructions, sheet)
-        draw_curves(state.metrics, state.output / "curves.png")
+            with _writing(state):
+                draw_contact_sheet(originals, result.reconstructions, sheet)
+        with _writing(state):
+            draw_curves(state.metrics, state.output / "curves.png")
     state.accelerator.wait_for_everyone()
     state.window.started += time.perf_counter() - started  # not training time
 
 
 def record(state: TrainState, kind: str, row: dict[str, float]) -> None:
     """One line of metrics, in the JSON lines and in TensorBoard."""
-    state.metrics.append({"step": state.step, "kind": kind, **row})
-    state.board.add(kind, state.step, row)
+    with _writing(state):
+        state.metrics.append({"step": state.step, "kind": kind, **row})
+        state.board.add(kind, state.step, row)
 
 
 def save(state: TrainState) -> None:
@@ -220,53 +266,54 @@ def save(state: TrainState) -> None:
         def write(path: Path) -> None:
             save_checkpoint(path, state.objective, state.optimizer, state.average, progress, processes)
 
-        write_folder(folder / f"step_{state.step:08d}", write)
-        with state.average.applied_to(state.model):
-            write_folder(state.output / "model", lambda path: state.model.save_pretrained(path))
-        remove_leftovers(folder, state.settings.kept_checkpoints)
-        remove_unfinished(state.output)
+        with _writing(state):
+            write_folder(folder / f"step_{state.step:08d}", write)
+            with state.average.applied_to(state.model):
+                write_folder(state.output / "model", lambda path: state.model.save_pretrained(path))
+            remove_leftovers(folder, state.settings.kept_checkpoints)
+            remove_unfinished(state.output)
     state.accelerator.wait_for_everyone()
 
 
 def resume(state: TrainState) -> None:
-    """Go on from the newest checkpoint, if there is one. Raises SettingsError or CheckpointError."""
+    """Go on from the newest checkpoint, if there is one. Raises CheckpointError or DataError."""
     folders = checkpoint_folders(state.output / "checkpoints")
     if folders:
         progress = load_progress(folders[-1])
-        _compare_settings(state, progress)
+        _check_processes(state, progress)
         load_checkpoint(folders[-1], state.objective, state.optimizer, state.average)
         position = load_process_state(folders[-1], state.accelerator.process_index)
         state.loader.go_to(position["loader"])
         state.unreadable.load_state_dict(position["unreadable"])
+        if "window" in position:  # earlier versions did not keep it
+            state.window.load_state_dict(position["window"], state.accelerator.device)
         if state.accelerator.scaler and progress["scaler"]:
             state.accelerator.scaler.load_state_dict(progress["scaler"])
         state.step = progress["step"]
-        logger.info("going on from %s", folders[-1])
+        if state.step < state.settings.max_steps:
+            logger.info("going on from %s", folders[-1])
+        else:
+            logger.warning(
+                "the run in %s is finished: it has made %d steps, and max_steps is %d; give a larger max_steps to train on, or "
+                "another output_folder for a new run",
+                state.output,
+                state.step,
+                state.settings.max_steps,
+            )
     if state.accelerator.is_main_process:
-        state.metrics.rewind(state.step)
+        # Without a checkpoint the validation before the first step comes again too.
+        state.metrics.rewind(state.step if folders else -1)
 
 
 def _position(state: TrainState) -> dict[str, Any]:
-    return {"loader": state.loader.position(), "unreadable": state.unreadable.state_dict()}
+    return {
+        "loader": state.loader.position(),
+        "unreadable": state.unreadable.state_dict(),
+        "window": state.window.state_dict(),
+    }
 
 
-def _refuse_foreign_folder(settings: TrainingSettings) -> None:
-    folder = settings.stage_folder
-    if not settings.resume and checkpoint_folders(folder / "checkpoints"):
-        raise SettingsError(
-            f"{folder} holds the checkpoints of a run; choose another output_folder or set resume=true"
-        )
-
-
-def _compare_settings(state: TrainState, progress: dict) -> None:
-    before, now = progress["settings"], state.settings.as_dict()
-    changed = sorted(name for name in now if before.get(name) != now[name] and name != "output_folder")
-    if "model_config" in changed:
-        raise SettingsError(
-            f"model_config differs from that of the run in {state.output}; choose another output_folder"
-        )
-    if changed:
-        logger.warning("settings that differ from the run so far: %s", ", ".join(changed))
+def _check_processes(state: TrainState, progress: dict) -> None:
     if progress["processes"] != state.accelerator.num_processes:
         raise CheckpointError(
             f"the run in {state.output} has {progress['processes']} processes, this one "
@@ -287,7 +334,7 @@ def _check_finite(state: TrainState, measured: dict[str, float]) -> None:
 
 @contextmanager
 def _writing(state: TrainState) -> Iterator[None]:
-    """Turn a full disk into one sentence that says from where the run can go on."""
+    """Around what writes: turn a full disk into one sentence that says from where the run can go on."""
     try:
         yield
     except (OSError, SafetensorError) as error:

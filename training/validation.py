@@ -10,9 +10,6 @@ from ..modeling_pyratok.pixel_values import frames_to_values, values_to_frames
 from ..modeling_pyratok.reconstruction_metrics import psnr_of
 from .code_statistics import CodeStatistics
 
-SMALLEST_ERROR = 1e-12
-"""Of a frame: an exact copy, a black frame for example, counts as 120 dB, for infinity would be the mean of all."""
-
 
 @dataclass(frozen=True)
 class ValidationResult:
@@ -48,7 +45,7 @@ def validate(
         if sum(map(len, pictures)) < shown:
             pictures.append(values_to_frames(video).cpu())
     model.train(was_training)
-    errors = torch.cat(squared_errors).double().clamp_min(SMALLEST_ERROR)  # (N, T)
+    errors = torch.cat(squared_errors).double()  # (N, T)
     metrics = {
         "psnr": fmean(map(psnr_of, errors.mean(dim=1).tolist())),
         "psnr_frames": fmean(map(psnr_of, errors.flatten().tolist())),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import rate_distortion
@@ -46,6 +47,15 @@ def test_there_is_a_curve_for_each_and_a_plot(results):
         assert all(math.isfinite(point["psnr"]) and 0 < point["ssim"] <= 1 for point in curve)
     with Image.open(folder / "rd.png") as picture:
         assert picture.width > 1000 and len(picture.convert("RGB").getcolors(picture.width * picture.height)) > 20
+
+
+def test_files_that_cannot_be_read_are_not_among_the_clips(films, model_folder, tmp_path, capsys):
+    shutil.copytree(films, tmp_path / "films")
+    (tmp_path / "films" / "text.mp4").write_text("no video")
+    options = ["--crf", "45", "--jpeg-quality", "10", "--json", tmp_path / "rd.json"]
+    rate_distortion.main([str(argument) for argument in (tmp_path / "films", "--model", model_folder, *options)])
+    assert json.loads((tmp_path / "rd.json").read_text())["clips"] == ["city.mp4", "dog.mp4"]
+    assert "on 2 clips of films, 1 unreadable left out" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_tokenizers_points_are_those_of_the_evaluation(results, films, model_folder):

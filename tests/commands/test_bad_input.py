@@ -98,6 +98,8 @@ def test_wrong_levels(refused, film, model_folder, levels, sentence):
         (("--tile-size", "40"), "tile_size"),
         (("--tile-overlap", "32"), "needs --tile-size"),
         (("--device", "abacus"), "abacus"),
+        (("--device", "meta"), "takes cpu, cuda"),
+        (("--device", "cuda:99"), "'cuda:99' cannot be used"),
     ],
 )
 def test_wrong_numbers_and_devices(refused, film, model_folder, option, sentence):
@@ -135,6 +137,14 @@ def test_an_extension_that_is_not_known(refused, run, film, model_folder):
     refused("decode", "good.safetensors", "out", "-m", model_folder)
     assert "one frame" in refused("decode", "good.safetensors", "out.png", "-m", model_folder)
     assert "folder" in refused("decode", "good.safetensors", "nowhere/out.mp4", "-m", model_folder)
+
+
+def test_a_target_that_is_no_token_file_is_kept(refused, run, film, model_folder, work_folder):
+    shutil.copytree(model_folder, work_folder / "m")
+    assert "no token file" in refused("encode", film, "m/model.safetensors", "-m", "m")
+    (work_folder / "good.safetensors").touch()
+    for _ in range(2):  # an empty file and a token file are replaced
+        run("encode", film, "good.safetensors", "-m", "m", "--max-frames", "2")
 
 
 def test_a_file_that_holds_no_tokens(refused, run, film, model_folder, work_folder):
@@ -196,7 +206,11 @@ def test_a_model_with_weights_that_are_damaged_missing_or_of_another_shape(refus
     shutil.copytree(model_folder, tmp_path / "wrong_config")
     config = json.loads((tmp_path / "wrong_config" / "config.json").read_text())
     (tmp_path / "wrong_config" / "config.json").write_text(json.dumps({**config, "codebook_bits": 0}))
-    refused("encode", film, "out.safetensors", "--model", tmp_path / "wrong_config")
+    sentence = refused("encode", film, "out.safetensors", "--model", tmp_path / "wrong_config")
+    assert "cannot be loaded: codebook_bits must lie in 1..24, got 0" in sentence
+    (tmp_path / "wrong_config" / "config.json").write_text(json.dumps({**config, "codebook_bits": "16"}))
+    sentence = refused("encode", film, "out.safetensors", "--model", tmp_path / "wrong_config")
+    assert "codebook_bits" in sentence and "int" in sentence and "Validation error" not in sentence
 
 
 def test_a_package_without_its_model(refused, film, tmp_path, monkeypatch):

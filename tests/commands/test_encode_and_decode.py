@@ -1,7 +1,10 @@
 """`pyratok encode`, `decode` and `info`."""
 
+from fractions import Fraction
+
 import pytest
 import torch
+from clip_examples import smooth_frames, write_clip
 
 import pyratok
 from pyratok.modeling_pyratok.pixel_values import frames_to_values, values_to_frames
@@ -75,6 +78,20 @@ def test_tokens_of_other_weights_decode_only_when_forced(run, refused, film, mod
     other.save_pretrained("other")
     assert "other weights" in refused("decode", "out.safetensors", "out.mp4", "-m", "other")
     run("decode", "out.safetensors", "out.mp4", "-m", "other", "--force")
+
+
+def test_of_a_variable_rate_the_average_is_kept_and_that_is_said(run, film, model_folder, work_folder):
+    assert run("encode", film, "even.safetensors", "-m", model_folder).stderr == ""
+    times = (0, 0.04, 0.4, 0.44, 1, 1.04)
+    write_clip(work_folder / "uneven.mkv", smooth_frames(6, 16, 16), times=times)
+    result = run("encode", "uneven.mkv", "out.safetensors", "-m", model_folder)
+    assert result.stderr.startswith("Warning: ") and "25 per second" in result.stderr and "4.80769" in result.stderr
+    assert pyratok.VideoTokens.load("out.safetensors").fps == Fraction(125, 26)
+    run("decode", "out.safetensors", "out.mkv", "-m", model_folder)
+    with pyratok.VideoReader("out.mkv") as reader:
+        assert [seconds for seconds, _ in reader.timed_frames()][-1] == pytest.approx(1.04, abs=0.002)
+    run("encode", "uneven.mkv", "out.safetensors", "-m", model_folder, "--max-frames", "2")
+    assert pyratok.VideoTokens.load("out.safetensors").fps == 25
 
 
 def test_info_says_what_a_file_or_folder_holds(run, film, films, model_folder):

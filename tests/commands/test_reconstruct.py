@@ -1,6 +1,7 @@
 """`pyratok reconstruct`: the files, the figures, and all or nothing."""
 
 import re
+import types
 
 import pytest
 import torch
@@ -88,6 +89,22 @@ def test_levels_that_are_left_out_are_neither_decoded_nor_counted(run, film, mod
     assert row(result.stdout, "bits per pixel") == f"{metrics.report().bits_per_pixel:.4f}"
     assert row(result.stdout, "PSNR, whole clip") == f"{metrics.report().psnr_clip:.2f} dB"
     assert row(result.stdout, "tokens per level").startswith("1: left out 2: left out 3: ")
+
+
+def test_the_speed_counts_what_is_waited_for_on_the_device(run, film, model_folder, monkeypatch):
+    """A GPU computes on until its result is asked for; here asking takes 7 s by a clock that only asking moves."""
+    clock = types.SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    from pyratok.commands import reconstruction_run
+
+    def slow_copy(values: torch.Tensor) -> torch.Tensor:
+        clock.now += 7 * (values.ndim == 4 and values.shape[1:] == (3, 38, 52))
+        return copy(values)
+
+    copy = torch.Tensor.cpu
+    monkeypatch.setattr(reconstruction_run, "time", clock)
+    monkeypatch.setattr(torch.Tensor, "cpu", slow_copy)
+    result = run("reconstruct", film, "-m", model_folder)  # 7 frames in one piece
+    assert row(result.stdout, "frames per second").startswith("1.0 encoding and decoding")
 
 
 def test_first_frames_only_and_tiles_and_short_numbers(run, film, model_folder, work_folder):

@@ -1,5 +1,6 @@
 """`pyratok train`: a run from a recipe of one's own, and what is said when it cannot begin."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tiny_runs import TINY_MODEL
 
 from pyratok import PyraTokModel
 from pyratok.modeling_pyratok.video_writing import write_video
+from pyratok.training import trainer
 
 
 @pytest.fixture
@@ -42,6 +44,19 @@ def test_stages_follow_each_other(run, recipe, film, tmp_path):
     run("reconstruct", film, "--model", tmp_path / "run" / "stage_2" / "model", "--output", "result")
 
 
+def test_a_folder_without_splits_is_trained_on_and_validated(run, recipe, tmp_path, caplog):
+    caplog.set_level("INFO")
+    lines = yaml.safe_load(Path(recipe).read_text())
+    del lines["validation_split"]  # as a newcomer, who sets what he has to
+    Path(recipe).write_text(yaml.safe_dump(lines))
+    run("train", recipe)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "stage_1" / "metrics.jsonl").read_text().splitlines()]
+    validated = [row for row in rows if row["kind"] == "validation"]
+    assert [row["step"] for row in validated] == [0, 2]  # what was learned is the difference
+    assert all(row["psnr"] > 0 for row in validated)
+    assert "has no split 'validation': these files are held out for it, and not trained on: " in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -52,11 +67,25 @@ def test_stages_follow_each_other(run, recipe, film, tmp_path):
         (["model_config.hidden_size=7"], "hidden_size must be a multiple of num_attention_heads"),
         (["model_config.hidden_sice=8"], "PyraTokConfig has no option hidden_sice"),
         (["train_split=test"], "has no split 'test'"),
+        (["validation_split=test"], "give one of them as validation_split, or validation_split=null"),
         (["model_folder=nowhere", "model_config=null"], "there is no model 'nowhere'"),
     ],
 )
 def test_a_run_that_cannot_begin(refused, recipe, arguments, message):
     assert message in refused("train", recipe, *arguments)
+
+
+@pytest.mark.parametrize(
+    "problem", [MemoryError(), torch.OutOfMemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_a_run_without_enough_memory_is_told_of_settings_that_it_has(refused, recipe, monkeypatch, problem):
+    def fail(_settings: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(trainer, "train", fail)
+    message = refused("train", recipe)
+    assert "not enough memory: give a smaller batch_pixels, or gradient_checkpointing=true" in message
+    assert "--chunk-frames" not in message
 
 
 def test_a_recipe_that_is_not_there(refused):

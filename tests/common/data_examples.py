@@ -64,6 +64,15 @@ def write_table(path: Path, columns: dict[str, list], row_group_size: int = 2) -
     parquet.write_table(pa.table(columns), path, row_group_size=row_group_size)
 
 
+def damage_table(path: Path, row_group: int) -> None:
+    """Overwrite the head of the first page of a row group; the list of row groups, at the file's end, stays whole."""
+    column = parquet.read_metadata(path).row_group(row_group).column(0)
+    start = column.dictionary_page_offset or column.data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 64] = b"\xff" * 64
+    path.write_bytes(data)
+
+
 def starts_in(frames: np.ndarray, clip: np.ndarray) -> list[int]:
     """Where the stretch `clip` (t, h, w, 3) begins in `frames` (T, h, w, 3), exactly."""
     return [

@@ -37,6 +37,10 @@ def change_backbone(**changes) -> dict:
     return {"backbone_config": {**PyraTokConfig.tiny().backbone_config, **changes}}
 
 
+NARROW_DECODER = {"dim_mult": [1, 1, 8, 8], "temperal_downsample": [False, True, True]}
+NARROW_DECODER |= {"patch_size": 2, "in_channels": 12, "out_channels": 12}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -66,6 +70,12 @@ def change_backbone(**changes) -> dict:
         (change_backbone(dim_mult=[1, 3, 3]), "must be a multiple of 3"),
         (change_backbone(base_dim=0), "positive whole number"),
         (change_backbone(num_res_blocks=0), "positive whole number"),
+        (change_backbone(patch_size=-4), "'patch_size'.* positive whole number"),
+        (change_backbone(dim_mult=[1, 0, 2]), "positive whole numbers"),
+        (change_backbone(dim_mult=[1, 2.0, 2.0]), "positive whole numbers"),
+        (change_backbone(dim_mult=4), "positive whole numbers"),
+        (change_backbone(temperal_downsample=True), "list of True and False"),
+        (change_backbone(**NARROW_DECODER), r"from multiplier 8 back to 1 in the decoder, 1 \* 4 must be"),
         ({"level_strides": ((2, 8), (4, 8), (4, 32), (4, 48))}, "one must divide the other"),
         ({"lora_alpha": float("nan")}, "lora_alpha"),
         ({"temperature": float("inf")}, "temperature"),
@@ -83,3 +93,21 @@ def test_unknown_options_are_refused():
         PyraTokConfig(hiden_size=3)
     with pytest.raises(Exception, match="base_dims"):
         PyraTokConfig.tiny(**change_backbone(base_dims=3))
+
+
+@pytest.mark.parametrize(
+    "multipliers",
+    [[1, 4, 4], [2, 8, 8], [4, 2, 2], [3, 1, 1], [2, 2, 4], [1, 1, 4, 4], [1, 1, 8, 8], [1, 8, 8, 8], [8, 1, 8, 8]],
+)
+def test_the_widths_that_pass_are_those_that_build_a_vae(multipliers):
+    halvings = [False] * (len(multipliers) - 3) + [True, True]
+    patch = 16 >> len(halvings)  # so that the levels fit
+    channels = {"patch_size": patch, "in_channels": 3 * patch**2, "out_channels": 3 * patch**2}
+    changes = change_backbone(dim_mult=multipliers, temperal_downsample=halvings, **channels)
+    try:
+        AutoencoderKLWan(**changes["backbone_config"])
+    except (ValueError, AssertionError):
+        with pytest.raises(Exception, match="residual blocks"):
+            PyraTokConfig.tiny(**changes)
+    else:
+        PyraTokConfig.tiny(**changes)

@@ -12,6 +12,7 @@ from pyratok.modeling_pyratok.backbone_loading import backbone_settings
 from pyratok.modeling_pyratok.lora import plain_state_dict
 from pyratok.modeling_pyratok.token_grids import level_grids
 from pyratok.modeling_pyratok.tokenizer_losses import tokenizer_losses
+from pyratok.modeling_pyratok.weights_fingerprint import fingerprint
 
 VIDEO = torch.rand(2, 9, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 TRAINED_BACKBONE = {"lora_rank": 0, "freeze_backbone": False}
@@ -123,6 +124,33 @@ def test_the_fingerprint_names_the_weights(tiny_model):
     assert tiny_model.weights_fingerprint() != before
 
 
+def test_weights_that_are_stored_in_half_precision_have_one_fingerprint(tiny_model, tmp_path):
+    stored = tiny_model.weights_fingerprint()
+    tiny_model.to(torch.bfloat16).save_pretrained(tmp_path)
+    rounded = tiny_model.weights_fingerprint()
+    assert rounded != stored
+    for dtype in (torch.bfloat16, torch.float32):
+        assert PyraTokModel.from_pretrained(tmp_path, dtype=dtype).weights_fingerprint() == rounded
+
+
+def test_weights_are_hashed_again_only_if_they_changed(tiny_model):
+    with mock.patch("pyratok.modeling_pyratok.modeling_pyratok.fingerprint", wraps=fingerprint) as hashing:
+        first = tiny_model.weights_fingerprint()
+        tiny_model.encode(VIDEO)
+        assert tiny_model.weights_fingerprint() == first and hashing.call_count == 1
+        weights = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
+        weights["codebook.projection.bias"] += 1
+        tiny_model.load_state_dict(weights)
+        second = tiny_model.weights_fingerprint()
+        tiny_model.to(torch.bfloat16)
+        assert len({first, second, tiny_model.weights_fingerprint()}) == 3 == hashing.call_count
+    with torch.inference_mode():  # in which tensors do not count their changes
+        model = PyraTokModel(tiny_model.config).eval()
+        before = model.weights_fingerprint()
+        model.codebook.projection.bias += 1
+        assert model.weights_fingerprint() != before
+
+
 @pytest.mark.parametrize("source", ["object", "folder"])
 def test_from_backbone_keeps_the_vae_bit_for_bit(tiny_config, tmp_path, source):
     torch.manual_seed(1)
@@ -214,6 +242,14 @@ def test_losses_stay_in_float32_under_autocast(tiny_model):
 def test_misspelt_options_are_refused(tiny_model):
     with pytest.raises(TypeError, match="chunk_frame"):
         tiny_model.encode(VIDEO, chunk_frame=4)
+    with pytest.raises(TypeError, match="text_embedings"):
+        tiny_model(VIDEO, text_embedings=torch.zeros(2, 5, tiny_model.config.text_hidden_size))
+
+
+@pytest.mark.parametrize("target", [VIDEO[:1], VIDEO[:, :5], VIDEO[..., :16], VIDEO[0], VIDEO.to(torch.uint8)])
+def test_wrong_targets_are_refused(tiny_model, target):
+    with pytest.raises(ValueError, match=r"target_values must be .* \(2, 9, 3, 32, 32\)"):
+        tiny_model(VIDEO, target_values=target)
 
 
 def test_from_backbone_refuses_what_is_no_vae():

@@ -60,13 +60,26 @@ def test_ssim_is_the_mean_over_frames_of_a_direct_computation():
     assert frame_ssim(original, copy).tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def test_an_exact_copy_has_infinite_psnr_and_ssim_one():
+def test_an_exact_copy_has_a_psnr_of_120_and_an_ssim_of_one():
     original, _ = clips()
     metrics = ClipMetrics(1, 4)
     metrics.update_frames(original, original.clone())
     report = metrics.report()
-    assert report.psnr_clip == report.psnr_frames == math.inf == psnr_of(0)
+    assert report.psnr_clip == report.psnr_frames == 120 == psnr_of(0)
     assert report.ssim == pytest.approx(1)
+
+
+def test_one_black_frame_that_comes_back_exactly_leaves_the_mean_finite():
+    original, copy = clips()
+    original[0] = copy[0] = 0
+    metrics = ClipMetrics(1, 4)
+    metrics.update_frames(original, copy)
+    errors = ((original[1:].double() - copy[1:].double()).numpy() ** 2).mean(axis=(1, 2, 3))
+    assert metrics.report().psnr_frames == pytest.approx((120 - 10 * np.log10(errors).sum()) / 5, abs=1e-4)
+
+
+def test_the_psnr_of_no_number_is_none():
+    assert math.isnan(psnr_of(math.nan))
 
 
 @pytest.mark.parametrize(("size", "is_defined"), [((5, 40), False), ((40, 5), False), ((6, 6), True), ((1, 1), False)])

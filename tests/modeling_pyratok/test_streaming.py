@@ -128,6 +128,18 @@ def test_bad_streams_are_refused(model, frames, message):
         list(model.encode_stream(frames))
 
 
+def test_pieces_that_are_no_video_are_refused(model):
+    pieces = list(model.encode_stream(VIDEO[0, :14, :, :32, :32], chunk_frames=4))
+    assert [piece.video_size[0] for piece in pieces] == [5, 4, 4, 1]
+    with pytest.raises(ValueError, match="after 14 frames"):
+        list(model.decode_stream([*pieces, pieces[1]]))
+    with pytest.raises(ValueError, match="after 6 frames"):
+        list(model.decode_stream([pieces[0], pieces[3], pieces[1]]))
+    other = next(model.encode_stream(VIDEO[0, :5, :, :32, :48], chunk_frames=4))
+    with pytest.raises(ValueError, match=r"\(32, 32\) after \(32, 48\)"):
+        list(model.decode_stream([other, *pieces[1:]]))
+
+
 @pytest.mark.parametrize("chunk_frames", [0, -4, 3, 10])
 def test_bad_chunk_lengths_are_refused(model, chunk_frames):
     with pytest.raises(ValueError, match="multiple of 4"):

@@ -49,6 +49,11 @@ def test_sizes_that_do_not_fit_are_refused(size, overlap):
         plan_tiles(160, 160, size, overlap, 16)
 
 
+def test_an_overlap_without_tiles_is_refused(tiny_model):
+    with pytest.raises(ValueError, match="tile_overlap=16 needs a tile_size"):
+        tiny_model.encode(torch.zeros(1, 1, 3, 32, 32), tile_overlap=16)
+
+
 def test_tiles_stream_as_they_work_offline(tiny_model):
     video = torch.rand(1, 12, 3, 64, 130) * 2 - 1
     offline = tiny_model.encode(video, chunk_frames=4, tile_size=64)

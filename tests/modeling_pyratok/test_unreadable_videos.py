@@ -6,6 +6,7 @@ import os
 import av
 import numpy as np
 import pytest
+import torch
 from clip_examples import CONTAINERS, clip_bytes, quadrants, smooth_frames, write_clip
 from PIL import Image
 
@@ -127,6 +128,39 @@ def test_a_file_that_was_cut_short_raises(tmp_path, suffix):
             assert len(read_video(data[:length])[0]) == len(complete)
         else:
             error_of(data[:length])
+
+
+PROGRESSIVE = {"progressive": True, "quality": 95}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, PROGRESSIVE, {"comment": b"\xff\xd9 \xff\xda"}], ids=["plain", "scans", "comment"]
+)
+@pytest.mark.parametrize("junk", [b"", b"\0", b"MotionPhoto\xff\xda\xff\xd8", b"\xff\xd8\xff"[:2]])
+def test_a_jpeg_ends_with_its_last_scan(options, junk):
+    """What follows, the film of a motion photo for one, is none of its business; a cut picture is cut in any case."""
+    target = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)  # FFmpeg looks into the first 2 KB alone
+    Image.fromarray(noise).save(target, "jpeg", **options)
+    data = target.getvalue()
+    assert torch.equal(read_video(data + junk)[0], read_video(data)[0])
+    for length in (len(data) - 1, len(data) // 2, len(data) // 4):
+        assert "cut short" in error_of(data[:length])
+    assert "cut short" in error_of(data + data[:-100])  # as motion JPEG, whose last picture lacks its end
+
+
+@pytest.mark.parametrize("movflags", ["disable_chpl", "faststart", "frag_keyframe+empty_moov"])
+@pytest.mark.parametrize("junk", [b"\0", b"\r\n", b"1234567", b"some text that is no box", b"\x00\x01\x00\x00junk"])
+def test_stray_bytes_after_an_mp4_are_ignored(tmp_path, junk, movflags):
+    write_clip(tmp_path / "clip.mp4", smooth_frames(10, 32, 48), muxer_options={"movflags": movflags})
+    data = (tmp_path / "clip.mp4").read_bytes()
+    assert torch.equal(read_video(data + junk)[0], read_video(data)[0])
+
+
+def test_a_film_in_fragments_that_ends_where_one_begins_is_cut_short():
+    data = clip_bytes("mp4", smooth_frames(30, 32, 48), muxer_options={"movflags": "frag_every_frame+empty_moov"})
+    last = data.rfind(b"moof") - 4
+    assert all("cut short" in error_of(data[: last + extra]) for extra in (1, 4, 7, 8, 20))
 
 
 def test_the_fixtures_cut_short_raise(clips):

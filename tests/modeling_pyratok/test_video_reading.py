@@ -258,6 +258,40 @@ def test_time_0_is_the_start_of_the_file_not_of_the_pictures():
         assert reader.info.has_audio
 
 
+UNEVEN = (0, 0.04, 0.4, 0.44, 1, 1.04)
+
+
+@pytest.mark.parametrize("container", ["matroska", "webm", "mp4"])
+def test_the_rate_of_uneven_frames_is_their_average(container):
+    codec = "libvpx-vp9" if container == "webm" else "libx264"
+    data = clip_bytes(container, smooth_frames(6, 16, 16), codec=codec, times=UNEVEN)
+    assert read_video(data)[1].fps == Fraction(5) / Fraction("1.04")
+    with VideoReader(data) as reader:
+        frames = reader.timed_frames()
+        assert [next(frames)[0] for _ in range(2)] == pytest.approx([0, 0.04], abs=0.001)
+        if container != "mp4":  # whose header has the average
+            assert reader.frame_rate.is_kept and reader.frame_rate.average == reader.info.fps == 25
+        list(frames)
+        assert not reader.frame_rate.is_kept and reader.frame_rate.average == Fraction(125, 26)
+        list(reader.timed_frames(0.39))
+        assert reader.frame_rate.average == Fraction(3) / Fraction("0.64")
+
+
+@pytest.mark.parametrize("container", ["matroska", "mp4", "avi"])
+def test_the_rate_of_even_frames_is_exactly_the_headers(container):
+    rate = Fraction(30000, 1001)
+    frames = torch.from_numpy(smooth_frames(40, 16, 16))
+    target = io.BytesIO()
+    with av.open(target, "w", format=container) as output:
+        stream = output.add_stream("mpeg4", rate=rate, width=16, height=16)
+        for pixels in frames.numpy():
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        output.mux(stream.encode(None))
+    with VideoReader(target) as reader:
+        list(reader)
+        assert reader.frame_rate.is_kept and reader.frame_rate.average == reader.info.fps == rate
+
+
 def test_frames_without_times_follow_each_other():
     with VideoReader(clip_bytes("h264", smooth_frames(4, 16, 16))) as reader:
         times = [seconds for seconds, _ in reader.timed_frames()]

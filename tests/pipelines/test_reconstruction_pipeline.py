@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from clip_examples import smooth_frames, write_clip
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor
@@ -77,6 +78,8 @@ def test_the_frame_rate_is_the_files_unless_given(pipeline, video, tmp_path):
     for same in (contents, bytearray(contents), io.BytesIO(contents), [str(tmp_path / "clip.mkv")]):
         assert pipeline(same).tokens.fps == Fraction(30000, 1001)
     assert pipeline([video]).tokens.fps == 24
+    write_clip(tmp_path / "uneven.mkv", smooth_frames(3, 16, 16), times=(0, 0.04, 0.4))
+    assert pipeline(tmp_path / "uneven.mkv").tokens.fps == 5
 
 
 def test_levels_that_are_left_out_are_neither_stored_nor_decoded(pipeline, video):
@@ -154,6 +157,22 @@ def test_saved_and_loaded_it_is_the_same_and_nothing_is_stored_twice(pipeline, v
     assert str(tmp_path) not in (tmp_path / "again" / "model_index.json").read_text()
     half = pyratok.PyraTokReconstructionPipeline.from_pretrained(folder, dtype=torch.bfloat16)
     assert half.vq_model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("sizes", [{}, {"max_shard_size": "100KB"}], ids=["one file", "shards"])
+def test_a_variant_of_the_weights_is_saved_and_loaded(pipeline, video, tmp_path, sizes):
+    pipeline.vq_model.to(torch.bfloat16)
+    pipeline.save_pretrained(tmp_path, variant="fp16", **sizes)
+    expected = pipeline(video).tokens
+    loaded = pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path, variant="fp16")
+    assert loaded.vq_model.dtype == torch.bfloat16 and not loaded.vq_model.training
+    assert loaded(video).tokens.weights_fingerprint == expected.weights_fingerprint
+    single = pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path, variant="fp16", dtype=torch.float32)
+    assert single.vq_model.dtype == torch.float32 and single.model_id == str(tmp_path)
+    with pytest.raises(pyratok.PyraTokError, match=r"it has no model\.ema\.safetensors"):
+        pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path, variant="ema")
+    with pytest.raises(pyratok.PyraTokError, match=r"it has no model\.safetensors"):
+        pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path)
 
 
 def test_it_takes_what_it_needs_from_the_repository_of_a_larger_pipeline(pipeline, tmp_path):

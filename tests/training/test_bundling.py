@@ -1,6 +1,7 @@
 """The bundled model is replaced by a checked one, or stays."""
 
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,27 @@ def test_the_bundled_model(source, target, tiny_model, tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_what_the_card_links_to_is_new_or_stays(source, target, tmp_path):
+    (target / "README.md").write_text(
+        "![curves](curves.png), [figures](evaluation.json#all), [site](https://x.org/a.png)"
+    )
+    (target / "evaluation.json").write_text("{}")
+    (tmp_path / "new.png").write_bytes(b"new curves")
+    bundle(source, target, curves=tmp_path / "new.png")
+    assert (contents(target)["curves.png"], contents(target)["evaluation.json"]) == (b"new curves", b"{}")
+    bundle(source, target)
+    assert contents(target)["curves.png"] == b"new curves"
+
+
+@pytest.mark.parametrize("link", ["curves.png", "../run/model/config.json", "plots/curves.png#first"])
+def test_a_dead_link_in_the_card_is_refused(source, target, link):
+    (target / "README.md").write_text(f"![curves]({link})")
+    before = contents(target)
+    with pytest.raises(pyratok.PyraTokError, match=f"the card links to '{link.partition('#')[0]}'"):
+        bundle(source, target)
+    assert contents(target) == before
+
+
 def test_what_cannot_be_bundled_leaves_the_old_model(source, target, monkeypatch):
     before = contents(target)
     weights = load_file(source / "model.safetensors")
@@ -74,3 +96,12 @@ def test_what_cannot_be_bundled_leaves_the_old_model(source, target, monkeypatch
 def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [[], ["--curves"]], ids=["figures", "curves"])
+def test_the_command_line_names_a_file_that_is_missing(source, target, monkeypatch, capsys, option):
+    monkeypatch.setattr(bundling, "bundle", partial(bundle, target=target))
+    before = contents(target)
+    assert main([str(source), *option, "nowhere.file"]) == 2
+    assert "error: 'nowhere.file' cannot be copied: no such file" in capsys.readouterr().err
+    assert contents(target) == before

@@ -3,11 +3,16 @@
 import itertools
 import json
 import logging
+import os
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import stream_examples
 import torch
 from data_examples import small_picture, small_video, write_shards, write_table, write_videos
 from stream_examples import BUCKETS, VARIED, batches_of, one_by_one, stream_of
@@ -278,6 +283,41 @@ def test_a_position_of_another_number_of_workers_or_processes(seven):
 
 
 # --- workers
+
+
+INTERRUPTED = """
+import signal, sys
+from stream_examples import one_by_one, stream_of
+from pyratok.training.clip_stream import ClipLoader
+
+batches = iter(ClipLoader(stream_of(sys.argv[1], buckets=one_by_one(1)), 1))
+next(batches)
+interrupts = []
+signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))  # after the worker began: not inherited
+print("started", flush=True)
+while not interrupts:
+    next(batches)
+for _ in range(10):  # more than were made before
+    next(batches)
+print("went on", flush=True)
+"""
+
+
+def test_an_interrupt_from_the_terminal_leaves_the_workers_alone(seven):
+    """It goes to all processes of the group; the one that trains still wants batches, until it has saved its state."""
+    folders = [Path(stream_examples.__file__).parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(seven)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "started\n", process.stderr.read()
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert (output, process.returncode) == ("went on\n", 0), errors
 
 
 def test_fewer_shards_than_workers(sources, caplog):

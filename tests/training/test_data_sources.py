@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from data_examples import (
+    damage_table,
     small_picture,
     small_video,
     write_metadata,
@@ -16,7 +17,7 @@ from data_examples import (
 from datasets import Dataset, Features, Image, Value
 
 from pyratok.modeling_pyratok.errors import PyraTokError
-from pyratok.training import data_sources
+from pyratok.training import data_sources, table_shards
 from pyratok.training.data_errors import DataError
 from pyratok.training.data_sources import list_files, open_rows
 
@@ -241,7 +242,7 @@ def test_a_table_of_paths_and_what_is_wrong_with_rows(tmp_path):
     ("columns", "message"),
     [
         ({"video": [], "text": []}, "two.parquet is empty"),
-        ({"clip": [1]}, "cannot be opened together|no column 'video'"),
+        ({"clip": [1]}, "no column 'video'"),
     ],
 )
 def test_wrong_tables(tmp_path, columns, message):
@@ -256,6 +257,34 @@ def test_a_damaged_table_is_named(tmp_path):
     (tmp_path / "t.parquet").write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match="t.parquet is damaged"):
         open_rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("few", "shards"), [(64, 4), (0, 2)], ids=["a shard for each row group", "a shard for each file"]
+)
+def test_a_damaged_row_group_is_left_out_and_the_next_go_on(tmp_path, monkeypatch, few, shards):
+    monkeypatch.setattr(table_shards, "FEW_TABLES", few)
+    videos = [{"bytes": small_video(n), "path": f"v{n}.mp4"} for n in range(6)]
+    write_table(tmp_path / "a.parquet", {"video": videos[:4]})
+    write_table(tmp_path / "b.parquet", {"video": videos[4:], "text": ["x", "y"]}, row_group_size=1)
+    damage_table(tmp_path / "a.parquet", row_group=0)
+    assert open_rows(tmp_path).num_shards == shards
+    rows = rows_of(tmp_path)
+    assert rows.keys() == {"a.parquet, row group 0", "v2.mp4", "v3.mp4", "v4.mp4", "v5.mp4"}
+    assert "the row group is damaged" in rows.pop("a.parquet, row group 0")["problem"]
+    assert all(row["problem"] is None for row in rows.values()) and rows["v5.mp4"]["caption"] == "y"
+
+
+def test_a_table_that_is_damaged_or_lacks_the_column_after_it_was_opened(tmp_path):
+    write_table(tmp_path / "a.parquet", {"video": [small_video(0)]})
+    write_table(tmp_path / "b.parquet", {"film": [small_video(1)]})
+    write_table(tmp_path / "c.parquet", {"video": [small_video(2)]})
+    source = open_rows(tmp_path)
+    (tmp_path / "c.parquet").write_bytes(b"PAR1")
+    readable, other, broken = source.rows
+    assert readable["problem"] is None
+    assert (other["name"], other["problem"]) == ("b.parquet", "the shard cannot be read: it has no column 'video'")
+    assert broken["name"] == "c.parquet" and "the shard cannot be read" in broken["problem"]
 
 
 # --- the Hub

@@ -78,6 +78,8 @@ def test_what_is_no_clip_is_refused(pairs):
         (copy[:0], clip[:0], "one shape"),
         ((copy * 255).byte(), clip, "uint8"),
         (copy * 2 - 1, clip, r"\[0, 1\]"),
+        (torch.full_like(copy, float("nan")), clip, "nan"),
+        (copy, clip.masked_fill(clip > 0.9, float("nan")), "nan"),
     ):
         with pytest.raises(ValueError, match=sentence):
             metric.add(prediction=prediction, reference=reference)

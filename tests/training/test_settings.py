@@ -43,11 +43,23 @@ def test_a_recipe_file(tmp_path):
         ("stage=4", "stage must be one of 1, 2, 3, got 4"),
         ("mixed_precision=int8", "mixed_precision must be one of no, bf16, fp16, got 'int8'"),
         ("sides=64", "sides must be of type list"),
+        ("frame_counts=[17, a]", "frame_counts[1] must be of type int, got 'a'"),
+        ("frame_counts=[17.0]", "frame_counts[0] must be of type int, got 17.0"),
+        ("sides=[true]", "sides[0] must be of type int, got True"),
+        ("aspect_ratios=[969]", "aspect_ratios[0] must be of type str, got 969"),
+        ("stage=[1]", "stage must be of type int, got [1]"),
     ],
 )
 def test_wrong_settings_are_refused(override, message):
     with pytest.raises(SettingsError, match=message.replace("[", r"\[")):
         load_settings("tiny", [override])
+
+
+@pytest.mark.parametrize("ratio", ["16:9", "1:1", "2:1", "2.39:1", "1:2.39", "9:16"])
+def test_an_aspect_ratio_needs_no_quotes(ratio):
+    settings = load_settings("tiny", [f"aspect_ratios=[{ratio}]", "model_config.codebook_bits=0x9"])
+    assert settings.aspect_ratios == [ratio]
+    assert settings.model_config["codebook_bits"] == 9  # the other ways to write a number stay
 
 
 def test_a_saved_model_and_a_vae_are_not_both_to_start_from():
@@ -68,6 +80,9 @@ def test_missing_recipes_and_settings(tmp_path):
         load_settings(tmp_path / "list.yaml")
     (tmp_path / "stages.yaml").write_text("output_folder: out\ndata: data\nstages: {2: 5}\n")
     with pytest.raises(SettingsError, match="stages must hold a mapping"):
+        load_settings(tmp_path / "stages.yaml")
+    (tmp_path / "stages.yaml").write_text("output_folder: out\ndata: data\nstages: {'2': {seed: 3}, 4: {}}\n")
+    with pytest.raises(SettingsError, match="stages has '2', 4; the stages are the numbers 1, 2, 3"):
         load_settings(tmp_path / "stages.yaml")
 
 

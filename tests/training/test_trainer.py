@@ -1,5 +1,9 @@
 """The trainer: it learns, it stops for good reasons, and it goes on as if it had never stopped."""
 
+import functools
+import itertools
+import json
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from accelerate.optimizer import AcceleratedOptimizer
 from diffusers import AutoencoderKLWan
 from PIL import Image
 from safetensors.torch import load_file
@@ -18,7 +23,8 @@ from tiny_runs import TINY_MODEL, rows_of, settings_for
 from pyratok import PyraTokError
 from pyratok.modeling_pyratok.lora import plain_state_dict
 from pyratok.modeling_pyratok.modeling_pyratok import PyraTokModel
-from pyratok.training import trainer
+from pyratok.modeling_pyratok.pixel_values import frames_to_values
+from pyratok.training import train_state, trainer
 from pyratok.training.checkpoints import CheckpointError
 from pyratok.training.settings import SettingsError
 from pyratok.training.trainer import TrainingError, learning_rate_at, train
@@ -50,10 +56,7 @@ def stage(output: Path) -> Path:
 
 def test_what_a_run_leaves(whole_run):
     rows = rows_of(whole_run)
-    assert [(row["step"], row["kind"]) for row in rows if row["kind"] == "validation"] == [
-        (3, "validation"),
-        (4, "validation"),
-    ]
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [0, 3, 4]
     training = [row for row in rows if row["kind"] == "train"]
     assert [row["step"] for row in training] == [1, 2, 3, 4]
     for name in ("loss", "gradient_norm", "learning_rate", "code_use_1", "bit_balance_2", "code_entropy_2"):
@@ -67,7 +70,7 @@ def test_what_a_run_leaves(whole_run):
     assert suffixes <= {".safetensors", ".json", ".jsonl", ".png"}  # nothing pickled
     board = EventAccumulator(str(stage(whole_run) / "tensorboard")).Reload()
     assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3, 4]
-    assert [event.step for event in board.Scalars("validation/psnr")] == [3, 4]
+    assert [event.step for event in board.Scalars("validation/psnr")] == [0, 3, 4]
 
 
 def test_the_saved_model_has_the_averaged_weights(whole_run):
@@ -142,12 +145,45 @@ def test_a_loss_that_is_not_finite_stops_the_run(data_folder, tmp_path, monkeypa
     assert not (stage(tmp_path) / "checkpoints").exists()
 
 
-def test_another_run_in_the_folder_is_refused(data_folder, whole_run):
-    with pytest.raises(SettingsError, match="resume=true"):
-        train(settings_for(data_folder, whole_run, resume=False))
-    other = {**TINY_MODEL, "codebook_bits": 5}
-    with pytest.raises(SettingsError, match="model_config differs"):
-        train(settings_for(data_folder, whole_run, model_config=other))
+def test_a_run_that_crashed_before_its_first_checkpoint_begins_again(data_folder, tmp_path, monkeypatch, whole_run):
+    settings = settings_for(data_folder, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(settings)
+    train(settings)
+    assert rows_of(tmp_path / "run") == rows_of(whole_run)
+
+
+def test_a_line_of_metrics_is_of_all_its_steps_also_after_a_stop(data_folder, tmp_path, monkeypatch):
+    changes = {"max_steps": 6, "log_every": 3, "validation_split": None}
+    train(settings_for(data_folder, tmp_path / "whole", **changes))
+    settings = settings_for(data_folder, tmp_path / "run", **changes)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(settings).step == 4
+    train(settings)
+    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+    assert [row["step"] for row in rows_of(tmp_path / "run")] == [3, 6]
+
+
+def test_a_checkpoint_of_before_goes_on(data_folder, tmp_path):
+    """Earlier versions did not keep what the next line of metrics is the mean of."""
+    changes = {"log_every": 4, "validation_split": None}
+    train(settings_for(data_folder, tmp_path, **{**changes, "max_steps": 3}))
+    path = stage(tmp_path) / "checkpoints" / "step_00000003" / "data_0.json"
+    position = json.loads(path.read_text())
+    del position["window"]
+    path.write_text(json.dumps(position))
+    train(settings_for(data_folder, tmp_path, **changes))
+    assert [row["step"] for row in rows_of(tmp_path)] == [4]
+
+
+def test_a_finished_run_says_so(data_folder, whole_run, caplog):
+    before = rows_of(whole_run)
+    assert train(settings_for(data_folder, whole_run)).step == 4
+    assert "is finished: it has made 4 steps, and max_steps is 4; give a larger max_steps to train on" in caplog.text
+    assert rows_of(whole_run) == before
 
 
 def test_a_damaged_checkpoint_is_named(data_folder, tmp_path):
@@ -204,6 +240,99 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(data_folder, t
     assert [path.name for path in folder.iterdir()] == ["step_00000001"]
     train(settings)
     assert rows_of(tmp_path / "run") == rows_of(whole_run)
+
+
+def test_data_that_cannot_be_read_are_not_said_to_be_a_full_disk(data_folder, tmp_path, monkeypatch):
+    def next_batch(state):
+        raise OSError(5, "Input/output error", "film.mp4")
+
+    monkeypatch.setattr(trainer, "next_batch", next_batch)
+    with pytest.raises(OSError, match="film.mp4"):
+        train(settings_for(data_folder, tmp_path, validation_split=None))
+
+
+def scaled_by(scale: float):
+    """A `new_state` whose losses are scaled as those of float16 on a GPU are."""
+    original = trainer.new_state
+
+    def new_state(settings):
+        state = original(settings)
+        accelerator = state.accelerator
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        accelerator.native_amp, accelerator.state._mixed_precision = True, "fp16"
+        state.optimizer = AcceleratedOptimizer(state.optimizer.optimizer, scaler=accelerator.scaler)
+        accelerator._optimizers = [state.optimizer]
+        return state
+
+    return new_state
+
+
+def test_a_gradient_that_overflows_lowers_the_scale_and_costs_no_step(data_folder, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(trainer, "new_state", scaled_by(2.0**127))  # the scaled loss is finite, its gradient is not
+    state = train(settings_for(data_folder, tmp_path, validation_split=None, average_decay=0.0))
+    left_out = caplog.text.count("a gradient overflowed in float16; the batch is left out")
+    assert left_out > 0 and state.accelerator.scaler.get_scale() == 2.0 ** (127 - left_out)
+    rows = rows_of(tmp_path)
+    assert state.step == 4 and [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all(math.isfinite(row["gradient_norm"]) for row in rows)
+    assert all(moments["step"] == 4 for moments in state.optimizer.state.values())
+    assert all(weight.isfinite().all() for weight in state.model.parameters())
+
+
+def test_a_gradient_that_never_fits_stops_the_run(data_folder, tmp_path, monkeypatch):
+    scaled = scaled_by(2.0**16)
+
+    def new_state(settings):
+        state = scaled(settings)
+        weight = next(weight for weight in state.model.parameters() if weight.dim() == 5)
+        weight.register_hook(lambda gradient: gradient * float("inf"))
+        return state
+
+    monkeypatch.setattr(trainer, "new_state", new_state)
+    with pytest.raises(TrainingError, match=r"step 1 is not finite .*gradient_norm (inf|nan).*mixed_precision=no"):
+        train(settings_for(data_folder, tmp_path, validation_split=None))
+
+
+def test_float16_on_the_cpu_is_refused(data_folder, tmp_path):
+    with pytest.raises(SettingsError, match="mixed_precision=fp16 needs a GPU.* set it to bf16, or to no"):
+        train(settings_for(data_folder, tmp_path, mixed_precision="fp16"))
+
+
+class Watching(torch.nn.Module):
+    """A term of the loss that notes what it may look at."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, view):
+        self.seen.append((view.captions, view.values))
+        return view.values.new_zeros(())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"gradient_accumulation": 2}, pytest.param({"compile_model": True}, marks=pytest.mark.slow)],
+    ids=["accumulated", "compiled"],
+)
+def test_a_term_sees_the_captions_of_its_clips(data_folder, tmp_path, monkeypatch, changes):
+    watching = Watching()
+    monkeypatch.setattr(train_state, "loss_terms", lambda settings, model: {"watching": (1.0, watching)})
+    # Graphs are captured as ever, but run as they are: no wait for the C++ compiler.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    settings = settings_for(
+        data_folder, tmp_path, caption_dropout=0.5, image_data=None, validation_split=None, **changes
+    )
+    with torch._dynamo.config.patch(error_on_recompile=True):  # another caption must not be compiled for
+        train(settings)
+    batches = list(itertools.islice(train_state.new_state(settings).loader, len(watching.seen)))
+    assert len(batches) == settings.max_steps * settings.gradient_accumulation
+    for (captions, values), batch in zip(watching.seen, batches, strict=True):
+        assert captions == batch.captions
+        assert torch.equal(values, frames_to_values(batch.frames))
+    captions = [caption for seen, _ in watching.seen for caption in seen]
+    assert None in captions and any(caption is not None for caption in captions)
 
 
 def test_losses_from_outside_are_logged_and_their_projection_goes_on(data_folder, tmp_path, monkeypatch):

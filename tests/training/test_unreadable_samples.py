@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from data_examples import write_metadata, write_shards, write_tar, write_videos
+from data_examples import damage_table, small_video, write_metadata, write_shards, write_table, write_tar, write_videos
 from stream_examples import batches_of, one_by_one, stream_of
 
 from pyratok.training.clip_stream import ClipBatch, UnreadableFiles
@@ -42,6 +42,19 @@ def test_a_damaged_shard_does_not_stop_the_stream(tmp_path):
         "train-00001.tar/v3.mp4",
     }
     assert {name for batch in batches for name, _ in batch.unreadable} == {"train-00000.tar"}
+
+
+def test_a_damaged_row_group_is_named_once_and_does_not_stop_the_stream(tmp_path, caplog):
+    videos = [{"bytes": small_video(n), "path": f"v{n}.mp4"} for n in range(6)]
+    write_table(tmp_path / "train.parquet", {"video": videos})
+    damage_table(tmp_path / "train.parquet", row_group=1)
+    unreadable = UnreadableFiles()
+    with caplog.at_level(logging.WARNING):
+        for batch in batches_of(stream_of(tmp_path, buckets=one_by_one(3)), 6, workers=2):
+            assert set(batch.names) <= {"v0.mp4", "v1.mp4", "v4.mp4", "v5.mp4"}
+            unreadable.add(batch)
+    assert unreadable.names.keys() == {"train.parquet, row group 1"}
+    assert caplog.text.count("skipped unreadable sample train.parquet, row group 1 ") == 1
 
 
 @pytest.mark.parametrize("workers", [0, 2])
