@@ -21,6 +21,7 @@ DATA_AND_START = (
     "backbone_subfolder",
     "model_config",
     "seed",
+    "optimizer",
 )
 """Settings that a run keeps: its place in the data, and what it learned from what, would not be true of other ones."""
 
@@ -40,6 +41,7 @@ def refuse_another_run(settings: TrainingSettings) -> None:
             f"{folder} holds the checkpoints of a run; choose another output_folder or set resume=true"
         )
     before, now = load_progress(folders[-1])["settings"], settings.as_dict()
+    before.setdefault("optimizer", "adamw")  # what runs had before there was a choice
     for name in DATA_AND_START:
         if _normal(before.get(name)) != _normal(now[name]):
             raise SettingsError(_differs(folder, name, before.get(name), now[name]))

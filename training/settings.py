@@ -29,6 +29,8 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
 )
 """Names of settings, what their value must satisfy unless it is None, and how to say so."""
 
+OPTIMIZERS = ("adamw", "muon")
+
 PRECISIONS = ("no", "bf16", "fp16")
 """What Accelerate calls them; "no" is float32."""
 
@@ -81,6 +83,7 @@ class TrainingSettings:
         max_steps: length of the run, and of the learning rate's cosine.
         gradient_accumulation: batches per step.
         learning_rate, warmup_steps, final_learning_rate_share: linear warm-up, then cosine down to that share.
+        optimizer: "adamw", or "muon", which takes the kernels of convolutions in orthogonal steps and the rest as AdamW does.
         weight_decay: on weights with more than one dimension.
         beta_one, beta_two: of AdamW.
         max_gradient_norm: clipping.
@@ -142,6 +145,7 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     final_learning_rate_share: float = 0.05
+    optimizer: str = "adamw"
     weight_decay: float = 0.01
     beta_one: float = 0.9
     beta_two: float = 0.99
@@ -182,6 +186,8 @@ class TrainingSettings:
             )
         if self.model_folder is not None and self.backbone is not None:
             raise SettingsError("give one of model_folder and backbone, not both")
+        if self.optimizer not in OPTIMIZERS:
+            raise SettingsError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         if self.mixed_precision not in PRECISIONS:
             raise SettingsError(
                 f"mixed_precision must be one of {', '.join(PRECISIONS)}, got {self.mixed_precision!r}"

@@ -22,6 +22,7 @@ from .fixed_clips import fixed_clips
 from .held_out_files import open_split_rows
 from .loss_terms import loss_terms
 from .objective import Objective
+from .optimizers import new_optimizer
 from .run_records import MetricsFile, TensorBoard
 from .settings import SettingsError, TrainingSettings
 from .starting_model import starting_model
@@ -114,7 +115,7 @@ def new_state(settings: TrainingSettings) -> TrainState:
         _use_channels_last(model)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    prepared, optimizer = accelerator.prepare(objective, _optimizer(objective, settings))
+    prepared, optimizer = accelerator.prepare(objective, new_optimizer(objective, settings))
     buckets = buckets_for(
         settings.sides,
         settings.aspect_ratios,
@@ -182,15 +183,3 @@ def _use_channels_last(model: nn.Module) -> None:
     for weight in model.parameters():
         if weight.dim() == 5:  # Module.to(memory_format=...) refuses models that hold four-dimensional weights too
             weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
-
-
-def _optimizer(objective: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """AdamW over the trainable weights; scales, biases and single vectors are not decayed."""
-    weights = [weight for weight in objective.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [w for w in weights if w.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [w for w in weights if w.dim() <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    betas = (settings.beta_one, settings.beta_two)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True)

@@ -27,6 +27,7 @@ def run(data_folder, tmp_path_factory):
         ({"image_share": 0.0}, "has image_share=0.3, now it is 0.0"),
         ({"train_split": "validation"}, "has train_split=train, now it is validation"),
         ({"validation_split": "validation"}, "has validation_split=null, now it is validation"),
+        ({"optimizer": "muon"}, "has optimizer=adamw, now it is muon"),
         ({"seed": 1}, "has seed=0, now it is 1; .*, or give the old value to go on"),
         ({"model_folder": "model"}, "has model_folder=null, now it is .*stage_1/model"),
         (

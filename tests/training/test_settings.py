@@ -40,6 +40,7 @@ def test_a_recipe_file(tmp_path):
         ("model_config=null", "give model_folder"),
         ("max_steps=[", "not valid YAML"),
         ("data=null", "data must be of type str"),
+        ("optimizer=sgd", "optimizer must be one of adamw, muon, got 'sgd'"),
         ("stage=4", "stage must be one of 1, 2, 3, got 4"),
         ("mixed_precision=int8", "mixed_precision must be one of no, bf16, fp16, got 'int8'"),
         ("sides=64", "sides must be of type list"),

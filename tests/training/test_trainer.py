@@ -83,7 +83,11 @@ def test_the_saved_model_has_the_averaged_weights(whole_run):
     assert any(not torch.equal(current[name], value) for name, value in average.items())
 
 
-@pytest.mark.parametrize("changes", [{}, {"channels_last": True, "mixed_precision": "bf16"}], ids=["plain", "bf16"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"channels_last": True, "mixed_precision": "bf16"}, {"optimizer": "muon"}],
+    ids=["plain", "bf16", "muon"],
+)
 def test_a_crashed_run_goes_on_exactly(data_folder, tmp_path, monkeypatch, whole_run, changes):
     reference = whole_run
     if changes:
