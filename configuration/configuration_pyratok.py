@@ -90,7 +90,7 @@ class PyraTokConfig(PreTrainedConfig):
         commitment_loss_weight, entropy_loss_weight, hierarchical_loss_weight (`float`, *optional*):
             Weights inside the codebook loss (Eq. 2). Measured on the bundled model's recipe: with a commitment of 0.25 and an
             entropy of 0.01 the codes collapse in the first hundred steps (3.4 bits of entropy at level 1), with 0.02 and 0.02
-            they do not (10.9 bits). The hierarchical term pulls the levels towards saying the same and is off by default.
+            they do not. The hierarchical term pulls the levels towards saying the same and is off by default.
         entropy_diversity (`float`, *optional*, defaults to 1.0):
             gamma: weight of the entropy of the mean code against the mean entropy of the codes.
         reconstruction_loss_weight, codebook_loss_weight (`float`, *optional*, default to 2.5):
