@@ -14,6 +14,7 @@ from torch import nn
 from vector_quantize_pytorch import FSQ, LFQ, GroupedResidualLFQ, VectorQuantize
 
 from pyratok import PyraTokConfig, PyraTokModel
+from pyratok.configuration.configuration_pyratok import TINY_VAE
 from pyratok.modeling_pyratok.backbone import decode_latents, encode_features, unpatchify
 from pyratok.modeling_pyratok.binary_codebook import quantize_straight_through
 from pyratok.modeling_pyratok.codebook_losses import commitment_loss, entropy_loss
@@ -22,20 +23,7 @@ from pyratok.modeling_pyratok.token_grids import level_grids
 CLIP = (9, 64, 64)
 """(T, H, W) of a clip."""
 
-BACKBONE: dict[str, Any] = {
-    "base_dim": 32,
-    "z_dim": 48,
-    "dim_mult": [1, 2, 2],
-    "num_res_blocks": 2,
-    "attn_scales": [],
-    "temperal_downsample": [True, True],
-    "is_residual": True,
-    "in_channels": 48,
-    "out_channels": 48,
-    "patch_size": 4,
-    "scale_factor_temporal": 4,
-    "scale_factor_spatial": 16,
-}
+BACKBONE: dict[str, Any] = {**TINY_VAE, "base_dim": 32, "z_dim": 48, "num_res_blocks": 2}
 """That of the bundled model, with two thirds of its channels."""
 
 LATENT_STRIDE = (4, 16)
@@ -149,10 +137,11 @@ class PlainSigns(nn.Module):
         super().__init__()
         self.code_bits = 16
         self.codes = bits // self.code_bits
+        self.config = PyraTokConfig()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         logits = x.unflatten(-1, (self.codes, self.code_bits))
-        config = PyraTokConfig()
+        config = self.config
         entropies = sum(entropy_loss(code, config.temperature, config.entropy_diversity) for code in logits.unbind(-2))
         loss = (
             config.commitment_loss_weight * self.codes * commitment_loss(logits)

@@ -43,6 +43,12 @@ TINY_VAE: dict[str, Any] = {
 }
 """The smallest residual VAE with the strides of Wan 2.2, for tests."""
 
+LOSS_WEIGHTS = tuple(
+    f"{name}_loss_weight"
+    for name in ("l1", "ssim", "l2", "commitment", "entropy", "hierarchical", "reconstruction", "codebook")
+)
+"""The fields that weigh the terms of the loss and its two parts."""
+
 MAX_LEVELS = 16
 """More would not fit a token file."""
 
@@ -368,23 +374,13 @@ class PyraTokConfig(PreTrainedConfig):
             raise ValueError(f"temperature must be positive and finite, got {self.temperature}")
         if not 0 <= self.entropy_diversity < math.inf:
             raise ValueError(f"entropy_diversity must be a finite number of at least 0, got {self.entropy_diversity}")
-        for name in ("l1", "ssim", "l2", "commitment", "entropy", "hierarchical", "reconstruction", "codebook"):
-            weight = getattr(self, f"{name}_loss_weight")
+        for name in LOSS_WEIGHTS:
+            weight = getattr(self, name)
             if not (0 <= weight < math.inf):
-                raise ValueError(f"{name}_loss_weight must be a finite number of at least 0, got {weight}")
+                raise ValueError(f"{name} must be a finite number of at least 0, got {weight}")
 
 
-TRAINING_FIELDS = frozenset(
-    {
-        "level_dropout",
-        "temperature",
-        "entropy_diversity",
-        *(
-            f"{name}_loss_weight"
-            for name in ("l1", "ssim", "l2", "commitment", "entropy", "hierarchical", "reconstruction", "codebook")
-        ),
-    }
-)
+TRAINING_FIELDS = frozenset(("level_dropout", "temperature", "entropy_diversity", *LOSS_WEIGHTS))
 """What says how a model is trained and not what it is: it may change between two runs of training."""
 
 _INHERITED = {

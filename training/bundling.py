@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.errors import PyraTokError, system_reason
 from ..pipelines.bundled_model import BUNDLED_FOLDER
 from ..pipelines.model_loading import load_model
 from ..pipelines.reconstruction_pipeline import PyraTokReconstructionPipeline
@@ -61,7 +61,7 @@ def _copy(file: Path, copy: Path) -> None:
     try:
         shutil.copyfile(file, copy)
     except OSError as error:
-        raise PyraTokError(f"{str(file)!r} cannot be copied: {(error.strerror or str(error)).lower()}") from error
+        raise PyraTokError(f"{str(file)!r} cannot be copied: {system_reason(error)}") from error
 
 
 def _keep_linked(old: Path, folder: Path) -> None:
