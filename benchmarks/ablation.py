@@ -9,64 +9,22 @@ LaPQ has those of `PyraTokConfig`, and one rival has the same quantizer and the 
 """
 
 import argparse
-import json
-import math
 import statistics
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from ablation_models import CLIP, VARIANTS
+from ablation_models import VARIANTS
 from measuring import print_table
-from torch import nn
-from tqdm import tqdm
-
-from pyratok.modeling_pyratok.atomic_writing import atomic_path
-from pyratok.modeling_pyratok.pixel_values import frames_to_values
-from pyratok.modeling_pyratok.reconstruction_metrics import psnr_of
-from pyratok.training.clip_buckets import ClipBucket
-from pyratok.training.clip_stream import ClipLoader, ClipStream
-from pyratok.training.clip_windows import ClipVariation
-from pyratok.training.data_sources import open_rows
-from pyratok.training.fixed_clips import fixed_clips
-
-BATCH, LEARNING_RATE, WARMUP = 8, 1e-3, 50
-VALIDATION_CLIPS = 43
-VARIATION = ClipVariation(resized_share=0.5, minimum_scale=0.5, flip_share=0.5)
-
-
-def train(model: nn.Module, source: str, steps: int, seed: int, label: str) -> None:
-    """The same clips, in the same order, for every model with this seed."""
-    stream = ClipStream([(open_rows(source, "train"), 1.0)], [ClipBucket(*CLIP, BATCH)], VARIATION, seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / WARMUP, 1.0) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))),
-    )
-    batches = iter(ClipLoader(stream, num_workers=1))
-    for _ in tqdm(range(steps), desc=label, unit="step"):
-        video = frames_to_values(next(batches).frames)
-        with torch.autocast("cpu", torch.bfloat16):
-            reconstruction, loss = model(video)
-        total = F.l1_loss(reconstruction.float(), video) + loss
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-
-
-@torch.no_grad()
-def validation_psnr(model: nn.Module, clips: torch.Tensor) -> float:
-    """Mean over clips, uint8 (N, T, H, W, 3), of the PSNR from the clip's mean squared error."""
-    model.eval()
-    figures = []
-    for batch in clips.split(BATCH):
-        video = frames_to_values(batch)
-        reconstruction = model(video)[0].float().clamp(-1, 1)
-        errors = ((reconstruction - video) / 2).square().mean(dim=(1, 2, 3, 4))
-        figures += map(psnr_of, errors.tolist())
-    return statistics.fmean(figures)
+from short_training import (
+    BATCH,
+    CLIP,
+    add_result,
+    read_results,
+    train,
+    training_clips,
+    validation_clips,
+    validation_psnr,
+)
 
 
 def table(runs: dict[str, dict[str, float]], steps: int, names: list[str]) -> list[list[str]]:
@@ -84,16 +42,6 @@ def table(runs: dict[str, dict[str, float]], steps: int, names: list[str]) -> li
     ]
 
 
-def read_results(path: Path, source: str) -> dict:
-    """What the file holds, or an empty record; the clips of another source cannot be added to it."""
-    if not path.is_file():
-        return {"source": source, "runs": {}}
-    results = json.loads(path.read_text("utf-8"))
-    if results["source"] != source:
-        raise SystemExit(f"{path} holds results on {results['source']}, not on {source}; give another file")
-    return results
-
-
 def main() -> None:
     """Train what is missing, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -103,23 +51,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     given = parser.parse_args()
-    results = read_results(given.results, Path(given.source).name)
-    clips = fixed_clips(open_rows(given.source, "validation"), VALIDATION_CLIPS, ClipBucket(*CLIP, 1))
+    clips = validation_clips(given.source)
     for seed in given.seeds:
+        batches = None
         for name in given.only:
             key = f"{name} | {given.steps} steps | seed {seed}"
             torch.manual_seed(seed)
-            model = VARIANTS[name].build().train()
+            model = VARIANTS[name].build()
             parameters = sum(weight.numel() for weight in model.parameters())
-            if results["runs"].get(key, {}).get("parameters") == parameters:
+            if read_results(given.results, given.source)["runs"].get(key, {}).get("parameters") == parameters:
                 continue
-            train(model, given.source, given.steps, seed, key)
-            results["runs"][key] = {"psnr": validation_psnr(model, clips), "parameters": parameters}
-            with atomic_path(given.results) as path:
-                path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+            batches = batches or training_clips(given.source, given.steps, seed)
+            train(model, batches, key)
+            model.eval()
+            psnr = validation_psnr(lambda video, model=model: model(video)[0], clips)
+            add_result(given.results, given.source, key, {"psnr": psnr, "parameters": parameters})
+    runs = read_results(given.results, given.source)["runs"]
     columns = ["", "bits per clip", "parameters", "PSNR, dB", "largest - smallest", "seeds"]
     title = f"{given.steps} steps of {BATCH} clips of {' x '.join(map(str, CLIP))}; {len(clips)} validation clips"
-    print_table(title, columns, table(results["runs"], given.steps, list(VARIANTS)))
+    print_table(title, columns, table(runs, given.steps, list(VARIANTS)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
+from short_training import CLIP
 from torch import nn
 from vector_quantize_pytorch import FSQ, LFQ, GroupedResidualLFQ, VectorQuantize
 
@@ -19,9 +20,6 @@ from pyratok.modeling_pyratok.backbone import decode_latents, encode_features, u
 from pyratok.modeling_pyratok.binary_codebook import quantize_straight_through
 from pyratok.modeling_pyratok.codebook_losses import commitment_loss, entropy_loss
 from pyratok.modeling_pyratok.token_grids import level_grids
-
-CLIP = (9, 64, 64)
-"""(T, H, W) of a clip."""
 
 BACKBONE: dict[str, Any] = {**TINY_VAE, "base_dim": 32, "z_dim": 48, "num_res_blocks": 2}
 """That of the bundled model, with two thirds of its channels."""
@@ -60,6 +58,7 @@ class PyramidTokenizer(nn.Module):
         feedback: bool = True,
         laterals: bool = True,
         hierarchical: float = 0.0,
+        level_dropout: float = 0.0,
     ):
         super().__init__()
         self.model = PyraTokModel(
@@ -74,7 +73,7 @@ class PyramidTokenizer(nn.Module):
                 text_encoder=None,
                 lora_rank=0,
                 freeze_backbone=False,
-                level_dropout=0.0,
+                level_dropout=level_dropout,
                 l1_loss_weight=0.0,
                 ssim_loss_weight=0.0,
                 hierarchical_loss_weight=hierarchical,
@@ -86,8 +85,10 @@ class PyramidTokenizer(nn.Module):
         if not laterals:
             self.model.fusion.laterals = nn.ModuleDict()
 
-    def forward(self, video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        output = self.model(video, target_values=video)
+    def forward(
+        self, video: torch.Tensor, present_levels: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        output = self.model(video, target_values=video, present_levels=present_levels)
         return output.video_values, output.loss
 
 

@@ -43,6 +43,7 @@ from .checkpoints import (
 )
 from .clip_stream import ClipBatch
 from .continued_run import refuse_another_run
+from .learning_rate import learning_rate_share
 from .masking import apply_masks
 from .run_records import draw_contact_sheet, draw_curves
 from .settings import TrainingSettings
@@ -107,7 +108,10 @@ def training_step(state: TrainState) -> None:
 
     With float16, batches whose gradients overflow are gone past without a step, and the scale of the loss is lowered.
     """
-    learning_rate = learning_rate_at(state.step, state.settings)
+    settings = state.settings
+    learning_rate = settings.learning_rate * learning_rate_share(
+        state.step, settings.max_steps, settings.warmup_steps, settings.final_learning_rate_share
+    )
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
     for _ in range(MOST_OVERFLOWS):
@@ -186,15 +190,6 @@ def _mean_over_processes(state: TrainState, values: dict[str, torch.Tensor]) -> 
     stacked = torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values.values()])
     means = state.accelerator.reduce(stacked.to(state.accelerator.device), "mean").tolist()
     return dict(zip(values, means, strict=True))
-
-
-def learning_rate_at(step: int, settings: TrainingSettings) -> float:
-    """The learning rate of the step after `step` steps: linear warm-up, then half a cosine down to the final share."""
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    progress = (step - settings.warmup_steps) / max(settings.max_steps - settings.warmup_steps, 1)
-    floor = settings.final_learning_rate_share
-    return settings.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def log_metrics(state: TrainState, bar: tqdm) -> None:

@@ -27,7 +27,7 @@ from pyratok.modeling_pyratok.pixel_values import frames_to_values
 from pyratok.training import train_state, trainer
 from pyratok.training.checkpoints import CheckpointError
 from pyratok.training.settings import SettingsError
-from pyratok.training.trainer import TrainingError, learning_rate_at, train
+from pyratok.training.trainer import TrainingError, train
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
@@ -411,13 +411,3 @@ def test_the_reconstruction_improves(data_folder, tmp_path):
     rows = rows_of(tmp_path)
     assert [row["kind"] for row in rows] == ["train"] * 4
     assert rows[-1]["l1"] < 0.9 * rows[0]["l1"]
-
-
-def test_the_learning_rate(data_folder, tmp_path):
-    settings = settings_for(
-        data_folder, tmp_path, max_steps=110, warmup_steps=10, learning_rate=1.0, final_learning_rate_share=0.1
-    )
-    rates = [learning_rate_at(step, settings) for step in range(111)]
-    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
-    assert rates[60] == pytest.approx(0.55) and rates[110] == pytest.approx(0.1)
-    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
