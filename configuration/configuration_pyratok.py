@@ -45,7 +45,7 @@ TINY_VAE: dict[str, Any] = {
 
 LOSS_WEIGHTS = tuple(
     f"{name}_loss_weight"
-    for name in ("l1", "ssim", "l2", "commitment", "entropy", "hierarchical", "reconstruction", "codebook")
+    for name in ("l1", "ssim", "l2", "psnr", "commitment", "entropy", "hierarchical", "reconstruction", "codebook")
 )
 """The fields that weigh the terms of the loss and its two parts."""
 
@@ -92,7 +92,10 @@ class PyraTokConfig(PreTrainedConfig):
         l1_loss_weight, ssim_loss_weight (`float`, *optional*, default to 1.0):
             Weights inside the reconstruction loss, L1 + (1 - SSIM).
         l2_loss_weight (`float`, *optional*, defaults to 0.0):
-            Weight of the mean squared error inside the reconstruction loss, beyond the paper: it is what PSNR measures.
+            Weight of the mean squared error inside the reconstruction loss, beyond the paper: large errors count more.
+        psnr_loss_weight (`float`, *optional*, defaults to 0.0):
+            Weight of minus the PSNR in dB, the mean over clips, inside the reconstruction loss, beyond the paper: with it clips
+            count alike, however hard they are and however many levels they are decoded from.
         commitment_loss_weight, entropy_loss_weight, hierarchical_loss_weight (`float`, *optional*):
             Weights inside the codebook loss (Eq. 2). Measured on the bundled model's recipe: with a commitment of 0.25 and an
             entropy of 0.01 the codes collapse in the first hundred steps (3.4 bits of entropy at level 1), with 0.02 and 0.02
@@ -130,6 +133,7 @@ class PyraTokConfig(PreTrainedConfig):
     l1_loss_weight: int | float = 1.0
     ssim_loss_weight: int | float = 1.0
     l2_loss_weight: int | float = 0.0
+    psnr_loss_weight: int | float = 0.0
     commitment_loss_weight: int | float = 0.02
     entropy_loss_weight: int | float = 0.02
     entropy_diversity: int | float = 1.0

@@ -6,6 +6,22 @@ import torch.nn.functional as F
 SSIM_WINDOW = 7
 SSIM_STRIDE = 2
 
+LEAST_SQUARED_ERROR = 1e-5
+"""In [0, 1]: what is added to a clip's mean squared error, so that a black clip does not outweigh all others (50 dB)."""
+
+
+def psnr_loss(reconstruction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Minus the PSNR in dB, the mean over clips: what tables report (as a loss in NAFNet, arXiv 2204.04676).
+
+    A clip's gradient is that of its mean squared error divided by this error, so easy clips, and clips that are decoded from
+    few levels, count as much as any other.
+
+    Args:
+        reconstruction, target: (B, T, C, H, W) in [-1, 1].
+    """
+    errors = ((reconstruction.float() - target.float()) / 2).square().mean(dim=(1, 2, 3, 4))  # (B,)
+    return 10 * (errors + LEAST_SQUARED_ERROR).log10().mean()
+
 
 def ssim_loss(reconstruction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - SSIM (Wang et al. 2004), the mean over windows, for training.

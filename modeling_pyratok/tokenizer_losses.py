@@ -5,7 +5,10 @@ import torch.nn.functional as F
 
 from ..configuration.configuration_pyratok import PyraTokConfig
 from .codebook_losses import commitment_loss, entropy_loss, hierarchical_loss
-from .reconstruction_losses import ssim_loss
+from .reconstruction_losses import psnr_loss, ssim_loss
+
+RECONSTRUCTION = ("l1", "l2", "psnr", "ssim")
+"""The terms of the reconstruction part; the others are those of the codebook."""
 
 
 def _hierarchical(config: PyraTokConfig, logits: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -29,6 +32,7 @@ def tokenizer_losses(
     terms = {
         "l1": (config.l1_loss_weight, lambda: F.l1_loss(reconstruction.float(), target.float())),
         "l2": (config.l2_loss_weight, lambda: F.mse_loss(reconstruction.float(), target.float())),
+        "psnr": (config.psnr_loss_weight, lambda: psnr_loss(reconstruction, target)),
         "ssim": (config.ssim_loss_weight, lambda: ssim_loss(reconstruction, target)),
         "commitment": (config.commitment_loss_weight, lambda: sum(map(commitment_loss, logits))),
         "entropy": (
@@ -42,7 +46,7 @@ def tokenizer_losses(
     # The caller's autocast would take the entropies in half precision.
     with torch.autocast(reconstruction.device.type, enabled=False):
         for name, (weight, compute) in terms.items():
-            part = config.reconstruction_loss_weight if name in ("l1", "l2", "ssim") else config.codebook_loss_weight
+            part = config.reconstruction_loss_weight if name in RECONSTRUCTION else config.codebook_loss_weight
             with torch.set_grad_enabled(torch.is_grad_enabled() and weight * part > 0):
                 losses[name] = compute()
             total = total + part * weight * losses[name]

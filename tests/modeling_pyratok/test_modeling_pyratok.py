@@ -1,5 +1,6 @@
 """`PyraTokModel` as a whole: forward, gradients, half precision, saving, backbones."""
 
+import statistics
 from unittest import mock
 
 import pytest
@@ -10,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from pyratok import PyraTokConfig, PyraTokModel
 from pyratok.modeling_pyratok.backbone_loading import backbone_settings
 from pyratok.modeling_pyratok.lora import plain_state_dict
+from pyratok.modeling_pyratok.reconstruction_metrics import psnr_of
 from pyratok.modeling_pyratok.token_grids import level_grids
 from pyratok.modeling_pyratok.tokenizer_losses import tokenizer_losses
 from pyratok.modeling_pyratok.weights_fingerprint import fingerprint
@@ -31,11 +33,12 @@ def test_forward_agrees_with_encode_and_decode(tiny_model):
 
 def test_loss_is_the_weighted_sum_of_its_terms(tiny_config):
     tiny_config.hierarchical_loss_weight = tiny_config.l2_loss_weight = 0.5
+    tiny_config.psnr_loss_weight = 0.01
     model = PyraTokModel(tiny_config).eval()
     output = model(VIDEO, target_values=VIDEO.flip(1))
     terms = {name: float(value) for name, value in output.losses.items()}
     config = tiny_config
-    reconstruction = sum(getattr(config, f"{name}_loss_weight") * terms[name] for name in ("l1", "l2", "ssim"))
+    reconstruction = sum(getattr(config, f"{name}_loss_weight") * terms[name] for name in ("l1", "l2", "psnr", "ssim"))
     codebook = (
         config.commitment_loss_weight * terms["commitment"]
         + config.entropy_loss_weight * terms["entropy"]
@@ -43,6 +46,8 @@ def test_loss_is_the_weighted_sum_of_its_terms(tiny_config):
     )
     assert float(output.loss) == pytest.approx(2.5 * reconstruction + 2.5 * codebook, rel=1e-5)
     assert terms["l1"] == pytest.approx(float((output.video_values - VIDEO.flip(1)).abs().mean()), rel=1e-3)
+    errors = ((output.video_values - VIDEO.flip(1)) / 2).square().mean(dim=(1, 2, 3, 4))
+    assert terms["psnr"] == pytest.approx(-statistics.fmean(psnr_of(float(error)) for error in errors), abs=0.01)
 
 
 @pytest.mark.parametrize("overrides", [{}, TRAINED_BACKBONE], ids=["lora", "trained backbone"])
