@@ -8,6 +8,8 @@ from diffusers import AutoencoderKLWan
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .unknown_options import reject_unknown
+
 WAN_2_2_VAE: dict[str, Any] = {
     "base_dim": 160,
     "decoder_base_dim": 256,
@@ -85,7 +87,7 @@ class PyraTokConfig(PreTrainedConfig):
         freeze_backbone (`bool`, *optional*, defaults to `True`):
             Whether the VAE's own weights stay as they are. With False the whole backbone is trained.
         level_dropout (`float`, *optional*, defaults to 0.1):
-            Probability, per training sample, that a proper subset of the levels is decoded instead of all: in half of these
+            Probability, per training sample, that a proper subset of the levels is decoded instead of all: in three of four
             cases the coarsest ones, otherwise any.
         temperature (`float`, *optional*, defaults to 1.0):
             tau in p(bit is +1) = sigmoid(2 u / tau).
@@ -147,7 +149,7 @@ class PyraTokConfig(PreTrainedConfig):
         self.backbone_config = {k: list(v) if isinstance(v, list | tuple) else v for k, v in backbone.items()}
         self.level_stages = tuple(self.level_stages)
         self.level_strides = tuple(tuple(stride) for stride in self.level_strides)
-        _reject_unknown(kwargs)
+        reject_unknown(kwargs, "PyraTokConfig")
         super().__post_init__(**kwargs)
 
     @classmethod
@@ -387,49 +389,6 @@ class PyraTokConfig(PreTrainedConfig):
 TRAINING_FIELDS = frozenset(("level_dropout", "temperature", "entropy_diversity", *LOSS_WEIGHTS))
 """What says how a model is trained and not what it is: it may change between two runs of training."""
 
-_INHERITED = {
-    "_name_or_path",
-    "_commit_hash",
-    "_attn_implementation",
-    "_attn_implementation_internal",
-    "_experts_implementation",
-    "_experts_implementation_internal",
-    "attn_implementation",
-    "auto_map",
-    "architectures",
-    "chunk_size_feed_forward",
-    "dtype",
-    "experts_implementation",
-    "gradient_checkpointing",
-    "id2label",
-    "is_encoder_decoder",
-    "label2id",
-    "model_type",
-    "name_or_path",
-    "num_labels",
-    "per_layer_config",
-    "output_attentions",
-    "output_hidden_states",
-    "problem_type",
-    "return_dict",
-    "tie_last_hidden_states",
-    "tie_word_embeddings",
-    "torch_dtype",
-    "transformers_version",
-    "use_cache",
-    "use_return_dict",
-}
-"""Keywords that transformers itself passes on, in old and new files."""
-
 
 def _is_positive_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _reject_unknown(keywords: dict[str, Any]) -> None:
-    """transformers keeps unknown keywords as attributes, so a misspelt option would be silently without effect."""
-    unknown = sorted(set(keywords) - _INHERITED)
-    if unknown:
-        raise TypeError(
-            f"PyraTokConfig has no option {', '.join(unknown)}; see its documentation for the names it knows"
-        )

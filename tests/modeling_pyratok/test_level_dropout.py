@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyratok.modeling_pyratok.level_dropout import level_subset, level_subsets
+from pyratok.modeling_pyratok.level_dropout import PREVIEW_SHARE, level_subset, level_subsets
 
 seeds = st.integers(0, 2**62)
 
@@ -25,4 +25,4 @@ def test_how_often_levels_are_left_out():
     assert len(kept) == 15
     coarsest = [(False,) * left_out + (True,) * (4 - left_out) for left_out in (1, 2, 3)]
     for subset in coarsest:
-        assert kept[subset] / 6000 == pytest.approx(0.3 * (0.5 / 3 + 0.5 / 14), abs=0.012)
+        assert kept[subset] / 6000 == pytest.approx(0.3 * (PREVIEW_SHARE / 3 + (1 - PREVIEW_SHARE) / 14), abs=0.012)
