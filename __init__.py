@@ -5,30 +5,43 @@ Importing it makes transformers' Auto classes and diffusers' pipeline loader kno
 
 __version__ = "0.1.0"
 
+from .configuration.configuration_prior import PyraTokPriorConfig
 from .configuration.configuration_pyratok import PyraTokConfig
+from .configuration.configuration_text_alignment import PyraTokTextAlignmentConfig
 from .modeling_pyratok.errors import PyraTokError, TokenFileError, VideoReadError, VideoWriteError
 from .modeling_pyratok.modeling_pyratok import PyraTokModel
 from .modeling_pyratok.outputs import PyraTokDecoderOutput, PyraTokEncoderOutput, PyraTokOutput
+from .modeling_pyratok.prior import PyraTokPrior, PyraTokPriorOutput
+from .modeling_pyratok.text_alignment import PyraTokTextAlignment
+from .modeling_pyratok.text_encoding import EncodedText, TextEncoder
 from .modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
 from .modeling_pyratok.video_reading import VideoInfo, VideoReader, read_video
 from .modeling_pyratok.video_tokens import VideoTokens
 from .modeling_pyratok.video_writing import VideoWriter, write_video
 from .pipelines.diffusers_registration import register_with_diffusers
 from .pipelines.reconstruction_pipeline import PyraTokReconstructionOutput, PyraTokReconstructionPipeline
+from .pipelines.text_encoder_loading import load_text_encoder
 from .pipelines.token_streams import ReconstructedPiece, TokenCollector
 from .pipelines.transformers_registration import register_with_transformers
 
 __all__ = [
+    "EncodedText",
     "PyraTokConfig",
     "PyraTokDecoderOutput",
     "PyraTokEncoderOutput",
     "PyraTokError",
     "PyraTokModel",
     "PyraTokOutput",
+    "PyraTokPrior",
+    "PyraTokPriorConfig",
+    "PyraTokPriorOutput",
     "PyraTokReconstructionOutput",
     "PyraTokReconstructionPipeline",
+    "PyraTokTextAlignment",
+    "PyraTokTextAlignmentConfig",
     "PyraTokVideoProcessor",
     "ReconstructedPiece",
+    "TextEncoder",
     "TokenCollector",
     "TokenFileError",
     "VideoInfo",
@@ -38,6 +51,7 @@ __all__ = [
     "VideoWriteError",
     "VideoWriter",
     "__version__",
+    "load_text_encoder",
     "read_video",
     "write_video",
 ]

@@ -89,7 +89,7 @@ setup(
     extras_require=EXTRAS,
     package_dir={"pyratok": "."},
     packages=["pyratok", *(f"pyratok.{name}" for name in SUBPACKAGES)],
-    package_data={"pyratok.hub_cards": ["pyratok/*"], "pyratok.training": ["recipes/*"]},
+    package_data={"pyratok.hub_cards": ["pyratok/*", "pyratok/*/*"], "pyratok.training": ["recipes/*"]},
     entry_points={"console_scripts": ["pyratok=pyratok.commands.app:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

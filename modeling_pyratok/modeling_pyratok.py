@@ -435,6 +435,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             losses=losses,
             video_values=values if self.training else values.clamp(-1, 1),
             video_codes=pyramid.codes,
+            bit_logits=pyramid.logits,
             latents=latents,
             hidden_states=pyramid.features if output_hidden_states else None,
             stage_features=stage_features if output_stage_features else None,

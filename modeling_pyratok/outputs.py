@@ -41,6 +41,7 @@ class PyraTokOutput(ModelOutput):
         losses (`dict[str, torch.FloatTensor]`, *optional*): every term by itself, unweighted.
         video_values (`torch.FloatTensor`): (B, T, C, H, W); in [-1, 1] in evaluation, not clamped in training.
         video_codes (`tuple[torch.LongTensor]`): per level (B, T_l, H_l, W_l).
+        bit_logits (`tuple[torch.FloatTensor]`): per level (B, T_l, H_l, W_l, d); the codes are their signs.
         latents (`torch.FloatTensor`): (B, z_dim, T', H', W'), what the VAE's decoder was given.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): per level (B, hidden, T_l, H_l, W_l), before quantization.
         stage_features (`tuple[torch.FloatTensor]`, *optional*): per encoder stage (B, C_k, T_k, H_k, W_k).
@@ -50,6 +51,7 @@ class PyraTokOutput(ModelOutput):
     losses: dict[str, torch.Tensor] | None = None
     video_values: torch.Tensor | None = None
     video_codes: tuple[torch.Tensor, ...] | None = None
+    bit_logits: tuple[torch.Tensor, ...] | None = None
     latents: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     stage_features: tuple[torch.Tensor, ...] | None = None

@@ -30,6 +30,8 @@ def initialize_module(module: nn.Module) -> None:
     elif isinstance(module, nn.LayerNorm):
         init.ones_(module.weight)
         init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        init.normal_(module.weight, std=0.02)
     elif isinstance(module, WanRMS_norm):
         init.ones_(module.gamma)
     elif isinstance(module, LaPQPyramid):

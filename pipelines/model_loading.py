@@ -1,15 +1,18 @@
 """Loading a tokenizer whole: a model folder that lacks a part of its weights is refused, not filled with noise."""
 
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+from transformers import PreTrainedModel
 
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from .bundled_model import BUNDLED_ID, resolve_model
+
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 CANNOT_LOAD = (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError, StrictDataclassError)
 """What transformers raises for files that are damaged, that do not fit each other, or that are not there."""
@@ -43,10 +46,23 @@ def check_model(id_or_folder: str | os.PathLike[str]) -> None:
     _load_whole(id_or_folder, device_map="meta")
 
 
+def load_component(kind: type[Model], folder: str | os.PathLike[str]) -> Model:
+    """A model beside the tokenizer, a prior for example, in float32 from its own folder.
+
+    Raises PyraTokError with one sentence if it cannot be loaded completely.
+    """
+    return _complete(kind, os.fspath(folder), os.fspath(folder), dtype=torch.float32).eval()
+
+
 def _load_whole(id_or_folder: str | os.PathLike[str], variant: str | None = None, **options: Any) -> PyraTokModel:
-    name, source = os.fspath(id_or_folder), resolve_model(id_or_folder, variant)
+    source = resolve_model(id_or_folder, variant)
+    return _complete(PyraTokModel, os.fspath(id_or_folder), source, variant=variant, **options)
+
+
+def _complete(kind: type[Model], name: str, source: str, **options: Any) -> Model:
+    """What `from_pretrained` makes of `source`, which errors call `name`."""
     try:
-        model, loading = PyraTokModel.from_pretrained(source, variant=variant, output_loading_info=True, **options)
+        model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
     except CANNOT_LOAD as problem:
         raise PyraTokError(f"the model {name!r} cannot be loaded: {_reason(problem)}") from problem
     for kind, found in loading.items():

@@ -27,16 +27,23 @@ ALLOWED_IMPORTS = {
 """For each folder the other folders that its modules may import: nothing imports upward."""
 
 PUBLIC_NAMES = [
+    "EncodedText",
     "PyraTokConfig",
     "PyraTokDecoderOutput",
     "PyraTokEncoderOutput",
     "PyraTokError",
     "PyraTokModel",
     "PyraTokOutput",
+    "PyraTokPrior",
+    "PyraTokPriorConfig",
+    "PyraTokPriorOutput",
     "PyraTokReconstructionOutput",
     "PyraTokReconstructionPipeline",
+    "PyraTokTextAlignment",
+    "PyraTokTextAlignmentConfig",
     "PyraTokVideoProcessor",
     "ReconstructedPiece",
+    "TextEncoder",
     "TokenCollector",
     "TokenFileError",
     "VideoInfo",
@@ -45,6 +52,7 @@ PUBLIC_NAMES = [
     "VideoTokens",
     "VideoWriteError",
     "VideoWriter",
+    "load_text_encoder",
     "read_video",
     "write_video",
 ]

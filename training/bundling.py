@@ -16,12 +16,16 @@ from ..modeling_pyratok.errors import PyraTokError, system_reason
 from ..pipelines.bundled_model import BUNDLED_FOLDER
 from ..pipelines.model_loading import load_model
 from ..pipelines.reconstruction_pipeline import PyraTokReconstructionPipeline
+from ..pipelines.text_encoder_loading import ENCODER_FOLDER, TOKENIZER_FOLDER
 from .checkpoints import write_folder
 
 CARD = "README.md"
 FIGURES = "evaluation.json"
 CURVES = "curves.png"
 WEIGHTS = "model.safetensors"
+KEPT_FOLDERS = (ENCODER_FOLDER, TOKENIZER_FOLDER)
+"""Components beside the tokenizer, which do not change with it."""
+
 MAX_BYTES = 20_000_000
 
 LINK = re.compile(r"\]\(([^)\s#]+)")
@@ -33,10 +37,10 @@ def bundle(
 ) -> None:
     """Put the model of folder `source` in the place of that in `target`.
 
-    Its measured `figures` (JSON) and the `curves` of its training (PNG) go with it. The card in `target` stays, and so
-    does what it links to, where that is not new. Raises PyraTokError, and leaves `target` as it was, if the source is not
-    a complete model, a weight does not fit into float16, the card links to a file that is not there, or the folder would
-    be larger than 20 MB.
+    Its measured `figures` (JSON) and the `curves` of its training (PNG) go with it. The card in `target` stays, and so do
+    the text encoder and what the card links to, where that is not new. Raises PyraTokError, and leaves `target` as it was,
+    if the source is not a complete model, a weight does not fit into float16, the card links to a file that is not there, or
+    what is not the text encoder would be larger than 20 MB.
     """
     model = load_model(source)
 
@@ -51,6 +55,9 @@ def bundle(
             _keep_linked(target, folder)
         load_model(folder)  # refuses what is not complete
         size = sum(path.stat().st_size for path in folder.iterdir())
+        for name in KEPT_FOLDERS:
+            if (target / name).is_dir():
+                shutil.copytree(target / name, folder / name)
         if size > MAX_BYTES:
             raise PyraTokError(f"the bundled model takes {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
 

@@ -9,9 +9,11 @@ from typing import Protocol
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.outputs import PyraTokOutput
+from ..modeling_pyratok.text_encoding import EncodedText, TextEncoder
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class StepView:
 
     output: what the tokenizer gave for the masked clips, with `stage_features`. values: the clips themselves,
     (B, T, 3, H, W) in [-1, 1]. captions: of each clip, None where there is none or it was left out.
+    text: the captions' embeddings, if the run has a text encoder.
     seed: of what a term draws at random, another one in every step, the same in all processes.
     """
 
@@ -27,6 +30,7 @@ class StepView:
     output: PyraTokOutput
     values: torch.Tensor
     captions: tuple[str | None, ...]
+    text: EncodedText | None
     seed: int
 
     def generator(self) -> torch.Generator:
@@ -48,11 +52,20 @@ class Objective(nn.Module):
         terms: name -> (weight, term), added to the tokenizer's loss.
         compile_model: run the tokenizer through torch.compile; the terms are not compiled, for they see captions and seeds,
             and each new one would be compiled for.
+        text_encoder: embeds the captions for the tokenizer and for the terms; without one the tokenizer sees no text. It is
+            frozen, and not part of the module's weights.
     """
 
-    def __init__(self, model: PyraTokModel, terms: Mapping[str, tuple[float, nn.Module]], compile_model: bool = False):
+    def __init__(
+        self,
+        model: PyraTokModel,
+        terms: Mapping[str, tuple[float, nn.Module]],
+        compile_model: bool = False,
+        text_encoder: TextEncoder | None = None,
+    ):
         super().__init__()
         self.model = model
+        self.text_encoder = text_encoder
         # In a tuple, so that the weights are not this module's twice. `model` stays as it is: validation runs it at other
         # sizes, which would be compiled anew.
         self._runnable = (torch.compile(model, dynamic=False) if compile_model else model,)
@@ -80,18 +93,29 @@ class Objective(nn.Module):
             The weighted total, every term by itself and unweighted, and the codes of every level.
         """
         (run_model,) = self._runnable
+        text = None if self.text_encoder is None else self.text_encoder(captions)
         output = run_model(
             pixel_values_videos=masked,
+            text_embeds=None if text is None else text.embeds,
+            text_mask=None if text is None else text.mask,
             target_values=values,
             present_levels=present_levels,
             output_stage_features=bool(self.terms),
         )
         total, losses = output.loss, dict(output.losses)
-        view = StepView(self.model, output, values, captions, seed)
+        view = StepView(self.model, output, values, captions, text, seed)
         for name, term in self.terms.items():
             losses[name] = term(view)
             total = total + self.weights[name] * losses[name]
         return total, losses, output.video_codes
+
+    def components(self) -> dict[str, PreTrainedModel]:
+        """Models inside terms that are worth having beside the tokenizer, by the name of their folder."""
+        return {
+            name: component
+            for term in self.terms.values()
+            for name, component in getattr(term, "components", dict)().items()
+        }
 
     def trained_extras(self) -> dict[str, nn.Parameter]:
         """The trainable parameters outside the tokenizer, by name: projections inside terms."""

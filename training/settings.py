@@ -18,9 +18,11 @@ class SettingsError(PyraTokError):
 RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("batch_pixels max_steps gradient_accumulation mask_patch perceptual_frames", lambda v: v >= 1, "at least 1"),
     ("log_every validate_every kept_checkpoints validation_clips sheet_clips", lambda v: v >= 1, "at least 1"),
-    ("validation_frames validation_side", lambda v: v >= 1, "at least 1"),
+    ("validation_frames validation_side text_tokens", lambda v: v >= 1, "at least 1"),
     ("seed warmup_steps weight_decay workers", lambda v: v >= 0, "at least 0"),
     ("perceptual_loss_weight drift_loss_weight latent_loss_weight", lambda v: v >= 0, "at least 0"),
+    ("prior_loss_weight contrastive_loss_weight", lambda v: v >= 0, "at least 0"),
+    ("text_conditioned_loss_weight text_codebook_loss_weight", lambda v: v >= 0, "at least 0"),
     ("learning_rate max_gradient_norm checkpoint_minutes", lambda v: v > 0, "above 0"),
     ("image_share resized_share flip_share final_learning_rate_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
     ("mask_share caption_dropout unreadable_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
@@ -78,6 +80,14 @@ class TrainingSettings:
         perceptual_frames: frames of a clip that it looks at.
         drift: "encoder" (the frozen encoder under LoRA) or the name, folder or Hub id of an image encoder; drift_loss_weight.
         latent_loss_weight: of the distance to the VAE's own latent, for a frozen decoder.
+
+    Language:
+        text_encoder: `pyratok` for the bundled one, a folder or a Hub id; without one the tokenizer sees no captions.
+        text_tokens: longer captions are cut.
+        prior_loss_weight: of L_AR, the likelihood of the tokens under a prior that is trained along (1.5 in the paper).
+        prior_config: keyword arguments of `PyraTokPriorConfig` for a new prior; the one of the stage before goes on.
+        text_conditioned_loss_weight, text_codebook_loss_weight: of the two terms of Eq. 2 that look at captions.
+        contrastive_loss_weight: of telling a clip's caption from others, from the tokens of each level.
 
     Optimisation:
         max_steps: length of the run, and of the learning rate's cosine.
@@ -139,6 +149,14 @@ class TrainingSettings:
     drift: str | None = None
     drift_loss_weight: float = 0.6
     latent_loss_weight: float = 0.0
+
+    text_encoder: str | None = None
+    text_tokens: int = 77
+    prior_loss_weight: float = 0.0
+    prior_config: dict[str, Any] | None = None
+    text_conditioned_loss_weight: float = 0.0
+    text_codebook_loss_weight: float = 0.0
+    contrastive_loss_weight: float = 0.0
 
     max_steps: int = 1000
     gradient_accumulation: int = 1

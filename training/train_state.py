@@ -1,5 +1,6 @@
 """The state of a training run: everything a step changes and everything it needs, built from the settings."""
 
+import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,8 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import nn
 
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+from ..modeling_pyratok.text_encoding import TextEncoder
+from ..pipelines.text_encoder_loading import load_text_encoder
 from .clip_buckets import ClipBucket, buckets_for
 from .clip_stream import ClipBatch, ClipLoader, ClipStream, UnreadableFiles
 from .clip_windows import ClipVariation
@@ -20,6 +23,7 @@ from .code_statistics import CodeStatistics
 from .data_sources import RowSource, open_rows
 from .fixed_clips import fixed_clips
 from .held_out_files import open_split_rows
+from .language_terms import OTHER_CAPTIONS, language_terms
 from .loss_terms import loss_terms
 from .objective import Objective
 from .optimizers import new_optimizer
@@ -110,7 +114,11 @@ def new_state(settings: TrainingSettings) -> TrainState:
         raise SettingsError("mixed_precision=fp16 needs a GPU, and this run is on the CPU; set it to bf16, or to no")
     set_seed(settings.seed, device_specific=False)
     model = starting_model(settings)
-    objective = Objective(model, loss_terms(settings, model), settings.compile_model).to(accelerator.device)
+    rows = open_split_rows(settings.data, settings.train_split, settings.validation_split)
+    text_encoder = _text_encoder(settings, model, accelerator.device)
+    captions = _captions(rows.train) if settings.contrastive_loss_weight else []
+    terms = loss_terms(settings, model) | language_terms(settings, model, text_encoder, captions)
+    objective = Objective(model, terms, settings.compile_model, text_encoder).to(accelerator.device)
     if settings.channels_last:
         _use_channels_last(model)
     if settings.gradient_checkpointing:
@@ -123,7 +131,6 @@ def new_state(settings: TrainingSettings) -> TrainState:
         settings.batch_pixels,
         model.config.spatial_multiple,
     )
-    rows = open_split_rows(settings.data, settings.train_split, settings.validation_split)
     if rows.held_out and accelerator.is_main_process:
         logger.info(
             "%s has no split '%s': these files are held out for it, and not trained on: %s",
@@ -148,6 +155,25 @@ def new_state(settings: TrainingSettings) -> TrainState:
         TensorBoard(settings.stage_folder / "tensorboard"),
         Window(CodeStatistics(model.config.codebook_bits)),
     )
+
+
+def _text_encoder(settings: TrainingSettings, model: PyraTokModel, device: torch.device) -> TextEncoder | None:
+    if settings.text_encoder is None:
+        return None
+    encoder = load_text_encoder(settings.text_encoder, settings.text_tokens)
+    if encoder.hidden_size != model.config.text_hidden_size:
+        raise SettingsError(
+            f"text_encoder={settings.text_encoder} gives embeddings of {encoder.hidden_size} numbers, the tokenizer takes "
+            f"text_hidden_size={model.config.text_hidden_size}"
+        )
+    encoder.model.to(device)
+    return encoder
+
+
+def _captions(rows: RowSource) -> list[str]:
+    """Of the first rows that have one."""
+    found = (row["caption"] for row in rows.rows if isinstance(row["caption"], str) and row["caption"].strip())
+    return list(itertools.islice(found, OTHER_CAPTIONS))
 
 
 def _loader(

@@ -247,7 +247,10 @@ def record(state: TrainState, kind: str, row: dict[str, float]) -> None:
 
 
 def save(state: TrainState) -> None:
-    """Write a checkpoint and, as `model/`, the model with averaged weights; delete checkpoints that are too old."""
+    """Write a checkpoint, and the model with averaged weights as `model/`, a prior and what else there is beside it.
+
+    Checkpoints that are too old are deleted.
+    """
     folder = state.output / "checkpoints"
     processes = gather_object([ProcessState(random_state(), _position(state))])  # of all, in order
     if state.accelerator.is_main_process:
@@ -264,7 +267,8 @@ def save(state: TrainState) -> None:
         with _writing(state):
             write_folder(folder / f"step_{state.step:08d}", write)
             with state.average.applied_to(state.model):
-                write_folder(state.output / "model", lambda path: state.model.save_pretrained(path))
+                for name, component in {"model": state.model, **state.objective.components()}.items():
+                    write_folder(state.output / name, component.save_pretrained)
             remove_leftovers(folder, state.settings.kept_checkpoints)
             remove_unfinished(state.output)
     state.accelerator.wait_for_everyone()

@@ -1,0 +1,134 @@
+"""Stages 2 and 3 with their losses of language, through the trainer."""
+
+import json
+
+import pytest
+import torch
+from tiny_runs import TINY_MODEL, rows_of, settings_for
+from tiny_text import save_text_encoder
+
+from pyratok import PyraTokPrior, PyraTokTextAlignment
+from pyratok.modeling_pyratok.errors import PyraTokError
+from pyratok.pipelines.model_loading import load_model
+from pyratok.training.settings import SettingsError
+from pyratok.training.train_state import new_state
+from pyratok.training.trainer import train
+
+PRIOR = {
+    "body_config": {
+        "model_type": "qwen2",
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    },
+    "head_size": 4,
+    "group_bits": 3,
+}
+LANGUAGE = {
+    "prior_loss_weight": 1.5,
+    "prior_config": PRIOR,
+    "contrastive_loss_weight": 0.5,
+    "text_conditioned_loss_weight": 0.01,
+    "text_codebook_loss_weight": 0.1,
+    "caption_dropout": 0.3,
+    "validation_split": None,
+}
+TERMS = ("prior", "contrastive", "text_conditioned", "text_codebook")
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory):
+    return save_text_encoder(tmp_path_factory.mktemp("encoder"), hidden_size=4)
+
+
+def language(encoder_folder, **changes):
+    return {**LANGUAGE, "text_encoder": str(encoder_folder), **changes}
+
+
+def test_all_terms_are_logged_and_the_models_lie_beside_the_tokenizer(data_folder, tmp_path, encoder_folder):
+    state = train(settings_for(data_folder, tmp_path, max_steps=30, learning_rate=1e-2, **language(encoder_folder)))
+    rows = rows_of(tmp_path)
+    assert all(torch.tensor(row[name]).isfinite() for row in rows for name in TERMS)
+    assert sum(row["prior"] for row in rows[-5:]) < sum(row["prior"] for row in rows[:5])
+    folder = tmp_path / "stage_1"
+    prior = PyraTokPrior.from_pretrained(folder / "prior")
+    model = load_model(folder / "model")
+    assert torch.equal(prior.codebook.projection.weight, model.codebook.projection.weight)
+    alignment = PyraTokTextAlignment.from_pretrained(folder / "alignment")
+    assert torch.equal(alignment.to_text[0].weight, state.objective.terms["contrastive"].alignment.to_text[0].weight)
+    video = torch.rand(1, 5, 3, 32, 32) * 2 - 1
+    out = model.encode(video)
+    assert all(bits.isfinite().all() for bits in prior.score(out.video_codes, out.video_size))
+
+
+def test_the_next_stage_goes_on_with_the_same_prior(data_folder, tmp_path, encoder_folder):
+    changes = language(encoder_folder)
+    train(settings_for(data_folder, tmp_path, **changes))
+    state = new_state(settings_for(data_folder, tmp_path, stage=2, **changes))
+    before = PyraTokPrior.from_pretrained(tmp_path / "stage_1" / "prior")
+    after = state.objective.terms["prior"].prior
+    for name, weight in before.state_dict().items():
+        assert torch.equal(weight, after.state_dict()[name]), name
+
+
+def test_a_stopped_run_goes_on_exactly(data_folder, tmp_path, encoder_folder):
+    changes = language(encoder_folder, checkpoint_minutes=1e-9, workers=1)
+    whole = settings_for(data_folder, tmp_path / "whole", **changes)
+    train(whole)
+    first = settings_for(data_folder, tmp_path / "parts", **changes)
+    state = train(first)  # a checkpoint after every step; go back to the one before the last
+    folders = sorted((tmp_path / "parts" / "stage_1" / "checkpoints").iterdir())
+    assert state.step == 4 and len(folders) == 2
+    for path in sorted(folders[-1].rglob("*"), reverse=True):
+        path.unlink()
+    folders[-1].rmdir()
+    train(first)
+    assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "parts")
+    one, other = (tmp_path / name / "stage_1/prior/model.safetensors" for name in ("whole", "parts"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_captions_reach_the_tokenizer(data_folder, tmp_path, encoder_folder):
+    settings = settings_for(data_folder, tmp_path, **language(encoder_folder, caption_dropout=0.0))
+    objective = new_state(settings).objective.eval()
+    for block in objective.model.pyramid.blocks:
+        torch.nn.init.normal_(block.attention.output.weight)
+    video = torch.rand(1, 5, 3, 32, 32) * 2 - 1
+    present = torch.ones(1, 2, dtype=torch.bool)
+    found = [objective(video, video, present, (caption,), 0)[2] for caption in ("one thing", "another", None)]
+    assert not torch.equal(found[0][0], found[1][0]) and not torch.equal(found[0][0], found[2][0])
+
+
+def test_a_batch_without_captions_is_no_obstacle(data_folder, tmp_path, encoder_folder):
+    train(settings_for(data_folder, tmp_path, max_steps=2, **language(encoder_folder, caption_dropout=1.0)))
+    assert all(row["contrastive"] == row["text_conditioned"] == row["text_codebook"] == 0 for row in rows_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text_encoder": None}, "give text_encoder"),
+        (
+            {"prior_config": {"level_strides": [[4, 8]]}, "contrastive_loss_weight": 0},
+            "names level_strides, which the tokenizer decides",
+        ),
+        ({"prior_config": {"nothing": 1}}, "prior_config: PyraTokPriorConfig has no option nothing"),
+        ({"model_config": {**TINY_MODEL, "text_hidden_size": 6}}, "embeddings of 4 numbers"),
+        ({"text_encoder": "there/is no such"}, "cannot be loaded"),
+    ],
+)
+def test_settings_that_do_not_fit(data_folder, tmp_path, encoder_folder, changes, message):
+    changes = language(encoder_folder, **changes)
+    with pytest.raises(PyraTokError, match=message) as caught:
+        new_state(settings_for(data_folder, tmp_path, **changes))
+    assert isinstance(caught.value, SettingsError) or "text encoder" in str(caught.value)
+
+
+def test_a_prior_of_another_tokenizer_is_refused(data_folder, tmp_path, encoder_folder):
+    train(settings_for(data_folder, tmp_path, **language(encoder_folder)))
+    path = tmp_path / "stage_1" / "prior" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "codebook_bits": 7}))
+    with pytest.raises(PyraTokError, match="codebook_bits=7, the tokenizer 6"):
+        new_state(settings_for(data_folder, tmp_path, stage=2, **language(encoder_folder)))
