@@ -21,6 +21,7 @@ from .modeling_pyratok.video_writing import VideoWriter, write_video
 from .pipelines.diffusers_registration import register_with_diffusers
 from .pipelines.reconstruction_pipeline import PyraTokReconstructionOutput, PyraTokReconstructionPipeline
 from .pipelines.text_encoder_loading import load_text_encoder
+from .pipelines.text_to_video_pipeline import PyraTokTextToVideoOutput, PyraTokTextToVideoPipeline
 from .pipelines.token_streams import ReconstructedPiece, TokenCollector
 from .pipelines.transformers_registration import register_with_transformers
 
@@ -39,6 +40,8 @@ __all__ = [
     "PyraTokReconstructionPipeline",
     "PyraTokTextAlignment",
     "PyraTokTextAlignmentConfig",
+    "PyraTokTextToVideoOutput",
+    "PyraTokTextToVideoPipeline",
     "PyraTokVideoProcessor",
     "ReconstructedPiece",
     "TextEncoder",

@@ -4,12 +4,13 @@ import diffusers
 from diffusers.pipelines import pipeline_loading_utils
 
 from .reconstruction_pipeline import PyraTokReconstructionPipeline
+from .text_to_video_pipeline import PyraTokTextToVideoPipeline
 
 LIBRARY = "pyratok"
-COMPONENTS = ("PyraTokModel", "PyraTokVideoProcessor")
+COMPONENTS = ("PyraTokModel", "PyraTokPrior", "PyraTokTextAlignment", "PyraTokVideoProcessor")
 """Classes that stand in model_index.json as ["pyratok", name]; each has to be importable from `pyratok`."""
 
-PIPELINES = (PyraTokReconstructionPipeline,)
+PIPELINES = (PyraTokReconstructionPipeline, PyraTokTextToVideoPipeline)
 
 
 def register_with_diffusers() -> None:

@@ -41,6 +41,8 @@ PUBLIC_NAMES = [
     "PyraTokReconstructionPipeline",
     "PyraTokTextAlignment",
     "PyraTokTextAlignmentConfig",
+    "PyraTokTextToVideoOutput",
+    "PyraTokTextToVideoPipeline",
     "PyraTokVideoProcessor",
     "ReconstructedPiece",
     "TextEncoder",
