@@ -47,7 +47,7 @@ TINY_VAE: dict[str, Any] = {
 
 LOSS_WEIGHTS = tuple(
     f"{name}_loss_weight"
-    for name in ("l1", "ssim", "l2", "psnr", "commitment", "entropy", "hierarchical", "reconstruction", "codebook")
+    for name in ("l1", "ssim", "l2", "log_l2", "commitment", "entropy", "hierarchical", "reconstruction", "codebook")
 )
 """The fields that weigh the terms of the loss and its two parts."""
 
@@ -95,7 +95,7 @@ class PyraTokConfig(PreTrainedConfig):
             Weights inside the reconstruction loss, L1 + (1 - SSIM).
         l2_loss_weight (`float`, *optional*, defaults to 0.0):
             Weight of the mean squared error inside the reconstruction loss, beyond the paper: large errors count more.
-        psnr_loss_weight (`float`, *optional*, defaults to 0.0):
+        log_l2_loss_weight (`float`, *optional*, defaults to 0.0):
             Weight of minus the PSNR in dB, the mean over clips, inside the reconstruction loss, beyond the paper: with it clips
             count alike, however hard they are and however many levels they are decoded from.
         commitment_loss_weight, entropy_loss_weight, hierarchical_loss_weight (`float`, *optional*):
@@ -135,7 +135,7 @@ class PyraTokConfig(PreTrainedConfig):
     l1_loss_weight: int | float = 1.0
     ssim_loss_weight: int | float = 1.0
     l2_loss_weight: int | float = 0.0
-    psnr_loss_weight: int | float = 0.0
+    log_l2_loss_weight: int | float = 0.0
     commitment_loss_weight: int | float = 0.02
     entropy_loss_weight: int | float = 0.02
     entropy_diversity: int | float = 1.0

@@ -10,7 +10,7 @@ LEAST_SQUARED_ERROR = 1e-5
 """In [0, 1]: what is added to a clip's mean squared error, so that a black clip does not outweigh all others (50 dB)."""
 
 
-def psnr_loss(reconstruction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def log_l2_loss(reconstruction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Minus the PSNR in dB, the mean over clips: what tables report (as a loss in NAFNet, arXiv 2204.04676).
 
     A clip's gradient is that of its mean squared error divided by this error, so easy clips, and clips that are decoded from

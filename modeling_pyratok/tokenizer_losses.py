@@ -5,9 +5,9 @@ import torch.nn.functional as F
 
 from ..configuration.configuration_pyratok import PyraTokConfig
 from .codebook_losses import commitment_loss, entropy_loss, hierarchical_loss
-from .reconstruction_losses import psnr_loss, ssim_loss
+from .reconstruction_losses import log_l2_loss, ssim_loss
 
-RECONSTRUCTION = ("l1", "l2", "psnr", "ssim")
+RECONSTRUCTION = ("l1", "l2", "log_l2", "ssim")
 """The terms of the reconstruction part; the others are those of the codebook."""
 
 
@@ -32,7 +32,7 @@ def tokenizer_losses(
     terms = {
         "l1": (config.l1_loss_weight, lambda: F.l1_loss(reconstruction.float(), target.float())),
         "l2": (config.l2_loss_weight, lambda: F.mse_loss(reconstruction.float(), target.float())),
-        "psnr": (config.psnr_loss_weight, lambda: psnr_loss(reconstruction, target)),
+        "log_l2": (config.log_l2_loss_weight, lambda: log_l2_loss(reconstruction, target)),
         "ssim": (config.ssim_loss_weight, lambda: ssim_loss(reconstruction, target)),
         "commitment": (config.commitment_loss_weight, lambda: sum(map(commitment_loss, logits))),
         "entropy": (

@@ -33,12 +33,14 @@ def test_forward_agrees_with_encode_and_decode(tiny_model):
 
 def test_loss_is_the_weighted_sum_of_its_terms(tiny_config):
     tiny_config.hierarchical_loss_weight = tiny_config.l2_loss_weight = 0.5
-    tiny_config.psnr_loss_weight = 0.01
+    tiny_config.log_l2_loss_weight = 0.01
     model = PyraTokModel(tiny_config).eval()
     output = model(VIDEO, target_values=VIDEO.flip(1))
     terms = {name: float(value) for name, value in output.losses.items()}
     config = tiny_config
-    reconstruction = sum(getattr(config, f"{name}_loss_weight") * terms[name] for name in ("l1", "l2", "psnr", "ssim"))
+    reconstruction = sum(
+        getattr(config, f"{name}_loss_weight") * terms[name] for name in ("l1", "l2", "log_l2", "ssim")
+    )
     codebook = (
         config.commitment_loss_weight * terms["commitment"]
         + config.entropy_loss_weight * terms["entropy"]
@@ -47,7 +49,7 @@ def test_loss_is_the_weighted_sum_of_its_terms(tiny_config):
     assert float(output.loss) == pytest.approx(2.5 * reconstruction + 2.5 * codebook, rel=1e-5)
     assert terms["l1"] == pytest.approx(float((output.video_values - VIDEO.flip(1)).abs().mean()), rel=1e-3)
     errors = ((output.video_values - VIDEO.flip(1)) / 2).square().mean(dim=(1, 2, 3, 4))
-    assert terms["psnr"] == pytest.approx(-statistics.fmean(psnr_of(float(error)) for error in errors), abs=0.01)
+    assert terms["log_l2"] == pytest.approx(-statistics.fmean(psnr_of(float(error)) for error in errors), abs=0.01)
 
 
 @pytest.mark.parametrize("overrides", [{}, TRAINED_BACKBONE], ids=["lora", "trained backbone"])

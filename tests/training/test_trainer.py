@@ -411,3 +411,12 @@ def test_the_reconstruction_improves(data_folder, tmp_path):
     rows = rows_of(tmp_path)
     assert [row["kind"] for row in rows] == ["train"] * 4
     assert rows[-1]["l1"] < 0.9 * rows[0]["l1"]
+
+
+def test_no_term_of_the_loss_takes_the_name_of_a_metric(data_folder, tmp_path):
+    """`psnr` was both once, and validation said -27 dB."""
+    model = {**TINY_MODEL, "l2_loss_weight": 1.0, "log_l2_loss_weight": 0.01}
+    state = train(settings_for(data_folder, tmp_path, max_steps=1, warmup_steps=1, model_config=model))
+    (row,) = [row for row in rows_of(tmp_path) if row["kind"] == "validation" and row["step"] == 1]
+    assert row["psnr"] > 0 and row["psnr"] == pytest.approx(-row["log_l2"], abs=0.01)
+    assert not {"psnr", "psnr_frames", "loss"} & set(state.model(torch.zeros(1, 1, 3, 16, 16)).losses)
