@@ -44,6 +44,15 @@ class TextAttention(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.output(attended.transpose(1, 2).flatten(2))
 
+    def weights(self, tokens: torch.Tensor, text: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """How much each token looks at each word, (B, S, N): the mean over heads of what `forward` weighs the text with."""
+        query = self._split_heads(self.query(self.norm(tokens)))  # (B, heads, N, hidden / heads)
+        key = self._split_heads(self.key(text))
+        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5  # (B, heads, N, S)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
+        return scores.float().softmax(dim=-1).mean(dim=1).transpose(1, 2)
+
 
 class LaPQBlock(GradientCheckpointingLayer):
     """One level: features of a stage, bits of the previous level and text -> logits of this level's bits."""

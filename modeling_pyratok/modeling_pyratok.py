@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_pyratok import PyraTokConfig
+from .attention_maps import maps_on_grids, recorded_attention
 from .backbone import decode_latents, encode_features, modules_without_use, unpatchify
 from .backbone_loading import backbone_settings, copy_backbone_weights, load_backbone
 from .binary_codebook import BinaryCodebook, codes_to_bits
@@ -299,6 +300,21 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         size = (frames if is_first else frames + 1, height, width)
         grids = level_grids(size, self.config.level_strides, self.config.spatial_multiple)
         return grids if is_first else tuple((count - 1, rows, columns) for count, rows, columns in grids)
+
+    def attention_maps(
+        self,
+        pixel_values_videos: torch.Tensor,
+        text_embeds: torch.Tensor,
+        text_mask: torch.Tensor | None = None,
+        chunk_frames: int | None = 16,
+    ) -> tuple[torch.Tensor, ...]:
+        """How much each position looks at each word of a text: per level (B, S, T_l, H_l, W_l), 1 in sum over the words.
+
+        Arguments as in `encode`. Of padding, and in a sample without any text, the weights are 0 and those of the null text.
+        """
+        with recorded_attention(self.pyramid) as record:
+            output = self.encode(pixel_values_videos, text_embeds, text_mask, chunk_frames)
+        return maps_on_grids(record, [tuple(codes.shape[1:]) for codes in output.video_codes])
 
     def embed_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """The shared codebook projection: codes (...) -> (..., hidden_size)."""
