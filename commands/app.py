@@ -10,6 +10,7 @@ from .decode import decode
 from .encode import encode
 from .errors_for_people import for_people
 from .evaluate import evaluate
+from .generate import generate
 from .info import info
 from .install import install
 from .reconstruct import reconstruct
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (reconstruct, encode, decode, train, info, install):
+for command in (reconstruct, encode, decode, generate, train, info, install):
     app.command()(for_people(command))
 app.add_typer(evaluate)
 

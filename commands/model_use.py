@@ -47,17 +47,28 @@ class Work:
 
 def load_quietly(id_or_folder: str) -> PyraTokModel:
     """The tokenizer in float32 on the CPU, without the libraries' progress bars and notices on stderr."""
+    be_quiet()
+    return load_model(id_or_folder)
+
+
+def be_quiet() -> None:
+    """Keep the libraries' progress bars and notices off stderr."""
     for library in (transformers, diffusers):
         library.logging.set_verbosity_error()
         library.logging.disable_progress_bar()
-    return load_model(id_or_folder)
+
+
+def device_of(device: str | None) -> str:
+    """The device that was asked for, by default a GPU if there is one. Raises PyraTokError for what is no device."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if not DEVICE.fullmatch(device):
+        raise PyraTokError(f"--device takes cpu, cuda, cuda:1 (or another number) or mps, got {device!r}")
+    return device
 
 
 def place(model: PyraTokModel, dtype: str, device: str | None) -> PyraTokModel:
     """Move the model where it runs: `device`, by default a GPU if there is one. Raises PyraTokError if it cannot."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if not DEVICE.fullmatch(device):
-        raise PyraTokError(f"--device takes cpu, cuda, cuda:1 (or another number) or mps, got {device!r}")
+    device = device_of(device)
     try:
         return model.to(device=torch.device(device), dtype=getattr(torch, dtype))
     except (RuntimeError, AssertionError) as problem:

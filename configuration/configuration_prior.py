@@ -33,6 +33,8 @@ class PyraTokPriorConfig(PreTrainedConfig):
         codebook_bits (`int`, *optional*, defaults to 16): bits of a token.
         codebook_size (`int`, *optional*, defaults to 96): width of the codebook projection, `hidden_size` of the tokenizer.
         text_hidden_size (`int`, *optional*, defaults to 384): width of the text embeddings.
+        text_encoder (`str`, *optional*): Hub id or folder of the text encoder that the prior was trained with; `pyratok` is the
+            bundled one.
         level_order (`tuple[int]`, *optional*): the levels in the order in which they are predicted, numbered from 1, the
             shallowest; by default coarse to fine, from the last to the first.
         group_bits (`int`, *optional*, defaults to 4): bits that the head predicts at once.
@@ -56,6 +58,7 @@ class PyraTokPriorConfig(PreTrainedConfig):
     codebook_bits: int = 16
     codebook_size: int = 96
     text_hidden_size: int = 384
+    text_encoder: str | None = None
     level_order: list[int] | tuple[int, ...] | None = None
     group_bits: int = 4
     head_size: int = 128

@@ -135,6 +135,8 @@ def _prior(settings: TrainingSettings, model: PyraTokModel) -> PyraTokPrior:
         "codebook_size": config.hidden_size,
         "text_hidden_size": config.text_hidden_size,
     }
+    if settings.text_encoder is not None:
+        fixed["text_encoder"] = settings.text_encoder
     prior = _component(settings, PRIOR, PyraTokPrior, PyraTokPriorConfig, fixed, settings.prior_config or {})
     prior.share_codebook(model.codebook)
     return prior

@@ -1,0 +1,47 @@
+"""Loading what generates videos: a repository that has a prior, or the folder of a stage of training."""
+
+import os
+from pathlib import Path
+
+from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.prior import PyraTokPrior
+from .bundled_model import BUNDLED_FOLDER, BUNDLED_ID, resolve_model
+from .model_loading import CANNOT_LOAD, load_component, load_model
+from .text_encoder_loading import load_text_encoder
+from .text_to_video_pipeline import PyraTokTextToVideoPipeline
+
+MODEL, PRIOR = "model", "prior"
+"""Folders of the tokenizer and the prior within that of a stage of training."""
+
+
+def load_text_to_video(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> PyraTokTextToVideoPipeline:
+    """The pipeline, from a folder that `save_pretrained` wrote, a Hub id, or the folder of a stage of training (`stage_2`).
+
+    Raises PyraTokError with one sentence if there is no prior, or if a part cannot be loaded.
+    """
+    name = os.fspath(id_or_folder)
+    folder = BUNDLED_FOLDER if name == BUNDLED_ID else Path(name).expanduser()
+    if folder.is_dir() and not (folder / PRIOR / "config.json").is_file():
+        raise PyraTokError(
+            f"the model {name!r} has no prior, which draws the tokens of new videos: train one with `pyratok train RECIPE "
+            "stage=2 prior_loss_weight=1.5 text_encoder=pyratok` and give the folder of that stage"
+        )
+    if (folder / MODEL / "config.json").is_file():
+        return _assembled(folder)
+    resolve_model(name)  # what is no folder and no Hub id is not looked for on the Hub
+    try:
+        return PyraTokTextToVideoPipeline.from_pretrained(name)
+    except CANNOT_LOAD as problem:
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise PyraTokError(f"the model {name!r} cannot be loaded: {reason}") from problem
+
+
+def _assembled(folder: Path) -> PyraTokTextToVideoPipeline:
+    """From the parts that a stage of training left."""
+    prior = load_component(PyraTokPrior, folder / PRIOR)
+    if prior.config.text_encoder is None:
+        raise PyraTokError(
+            f"the prior in {folder} was trained without a text encoder: give text_encoder when you train one"
+        )
+    encoder = load_text_encoder(prior.config.text_encoder)
+    return PyraTokTextToVideoPipeline(load_model(folder / MODEL), prior, encoder.model, encoder.tokenizer)
