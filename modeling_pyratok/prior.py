@@ -1,11 +1,13 @@
 """PyraTokPrior: the autoregressive model over the token hierarchy, for alignment (L_AR), likelihoods and generation."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -17,6 +19,11 @@ from .prior_inputs import PriorInputs, SequencePositions
 from .prior_layout import PriorLayout, prior_layout
 from .token_grids import level_grids
 from .weight_initialization import initialize_module
+
+NOT_OF_THE_BODY = frozenset(
+    ("_name_or_path", "architectures", "dtype", "transformers_version", "vocab_size", "pad_token_id", "bos_token_id")
+)
+"""What a body's configuration says beside its shape: of words, and of where it came from."""
 
 NATS_PER_BIT = 0.6931471805599453
 
@@ -60,6 +67,32 @@ class PyraTokPrior(PreTrainedModel):
         self.null_text = nn.Parameter(torch.zeros(1, config.text_hidden_size))
         self.head = BitGroupHead(hidden_size, config.codebook_bits, config.group_bits, config.head_size)
         self.post_init()
+
+    @classmethod
+    def from_body(cls, body: PreTrainedModel | str | os.PathLike, **config: Any) -> "PyraTokPrior":
+        """A new prior whose body starts as a pretrained language model; only its table of words is left out.
+
+        Args:
+            body: a transformers model, with or without a head for words, a folder or a Hub id; of a multimodal one the text
+                model is taken.
+            config: settings of `PyraTokPriorConfig` other than `body_config`.
+
+        Raises:
+            ValueError: if the configuration does not fit, or a weight of the body finds no place.
+        """
+        if not isinstance(body, PreTrainedModel):
+            text_config = AutoConfig.from_pretrained(body).get_text_config()
+            body = AutoModel.from_pretrained(body, config=text_config)
+        body = body.base_model
+        settings = {name: value for name, value in body.config.to_dict().items() if name not in NOT_OF_THE_BODY}
+        prior = cls(PyraTokPriorConfig(body_config=settings, **config)).to(body.device, body.dtype)
+        words = body.get_input_embeddings().weight
+        table = next(name for name, weight in body.named_parameters() if weight is words)
+        weights = {name: value for name, value in body.state_dict().items() if name != table}
+        report = prior.body.load_state_dict(weights, strict=False)
+        if report.unexpected_keys or set(report.missing_keys) != {table}:
+            raise ValueError(f"the body {type(body).__name__} does not fit: {report}")
+        return prior.eval()
 
     def _init_weights(self, module: nn.Module) -> None:
         if module is self:

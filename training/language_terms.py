@@ -1,6 +1,6 @@
 """The losses of language: likelihood of the tokens (L_AR), and what pulls tokens towards their captions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,13 @@ def _prior(settings: TrainingSettings, model: PyraTokModel) -> PyraTokPrior:
     }
     if settings.text_encoder is not None:
         fixed["text_encoder"] = settings.text_encoder
-    prior = _component(settings, PRIOR, PyraTokPrior, PyraTokPriorConfig, fixed, settings.prior_config or {})
+
+    def new(options: dict[str, Any]) -> PyraTokPrior:
+        if settings.prior_body is None:
+            return PyraTokPrior(PyraTokPriorConfig(**options))
+        return PyraTokPrior.from_body(settings.prior_body, **options).float()
+
+    prior = _component(settings, PRIOR, PyraTokPrior, PyraTokPriorConfig, new, fixed, settings.prior_config or {})
     prior.share_codebook(model.codebook)
     return prior
 
@@ -150,7 +156,11 @@ def _alignment(settings: TrainingSettings, model: PyraTokModel) -> PyraTokTextAl
         "codebook_size": config.hidden_size,
         "text_hidden_size": config.text_hidden_size,
     }
-    alignment = _component(settings, ALIGNMENT, PyraTokTextAlignment, PyraTokTextAlignmentConfig, fixed, {})
+
+    def new(options: dict[str, Any]) -> PyraTokTextAlignment:
+        return PyraTokTextAlignment(PyraTokTextAlignmentConfig(**options))
+
+    alignment = _component(settings, ALIGNMENT, PyraTokTextAlignment, PyraTokTextAlignmentConfig, new, fixed, {})
     alignment.share_codebook(model.codebook)
     return alignment
 
@@ -160,20 +170,23 @@ def _component(
     name: str,
     kind: type[PreTrainedModel],
     config_kind: type,
+    new: Callable[[dict[str, Any]], PreTrainedModel],
     fixed: dict[str, Any],
     wanted: dict[str, Any],
 ) -> Any:
-    """A model that lies beside the one that the stage starts from, or a new one."""
+    """A model that lies beside the one that the stage starts from, or what `new` makes of its settings."""
     if taken := sorted(fixed.keys() & wanted.keys()):
         raise SettingsError(f"{name}_config names {', '.join(taken)}, which the tokenizer decides; leave it out")
     start = settings.start_model
     folder = None if start is None else Path(start).parent / name
     try:
         if folder is None or not (folder / "config.json").is_file():
-            return kind(config_kind(**{**fixed, **wanted}))
+            return new({**fixed, **wanted})
         config = config_kind.from_pretrained(folder)
     except (StrictDataclassError, TypeError) as error:
         raise SettingsError(f"{name}_config: {error.__cause__ or error}") from error
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the {name} cannot be made: {str(error).strip().splitlines()[0]}") from error
     for key, value in fixed.items():
         if getattr(config, key) != value:
             raise SettingsError(

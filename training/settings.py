@@ -85,6 +85,7 @@ class TrainingSettings:
         text_encoder: `pyratok` for the bundled one, a folder or a Hub id; without one the tokenizer sees no captions.
         text_tokens: longer captions are cut.
         prior_loss_weight: of L_AR, the likelihood of the tokens under a prior that is trained along (1.5 in the paper).
+        prior_body: a pretrained causal language model that the body of a new prior starts as, a folder or Hub id.
         prior_config: keyword arguments of `PyraTokPriorConfig` for a new prior; the one of the stage before goes on.
         text_conditioned_loss_weight, text_codebook_loss_weight: of the two terms of Eq. 2 that look at captions.
         contrastive_loss_weight: of telling a clip's caption from others, from the tokens of each level.
@@ -153,6 +154,7 @@ class TrainingSettings:
     text_encoder: str | None = None
     text_tokens: int = 77
     prior_loss_weight: float = 0.0
+    prior_body: str | None = None
     prior_config: dict[str, Any] | None = None
     text_conditioned_loss_weight: float = 0.0
     text_codebook_loss_weight: float = 0.0

@@ -1,5 +1,6 @@
 """The prior: exact, causal, indifferent to padding, and with gradients where they belong."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,11 +8,19 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModel
+from transformers import (
+    AutoModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2Model,
+)
 
 from pyratok import PyraTokConfig, PyraTokModel, PyraTokPrior, PyraTokPriorConfig
 from pyratok.modeling_pyratok.binary_codebook import quantize_straight_through
 from pyratok.modeling_pyratok.bit_group_head import BitGroupHead
+from pyratok.modeling_pyratok.prior_generation import GenerationRequest, generate_codes
 from pyratok.modeling_pyratok.prior_inputs import SequencePositions
 from pyratok.modeling_pyratok.prior_layout import NONE, prior_layout
 from pyratok.modeling_pyratok.token_grids import level_grids
@@ -143,6 +152,57 @@ def test_another_body():
     body |= {"num_attention_heads": 2, "num_key_value_heads": 2}
     prior = new_prior(body_config=body)
     assert prior(random_codes(prior), SIZE).loss.isfinite()
+
+
+BODY = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "vocab_size": 50,
+}
+
+
+@pytest.mark.parametrize("with_head", [False, True])
+def test_a_pretrained_body_keeps_its_weights(tmp_path, with_head):
+    body = (Qwen2ForCausalLM if with_head else Qwen2Model)(Qwen2Config(**BODY)).eval()
+    body.save_pretrained(tmp_path / "body")
+    options = {"level_strides": ((2, 8), (4, 8), (4, 16), (4, 32)), "codebook_size": 16, "text_hidden_size": 12}
+    for source in (body, tmp_path / "body"):
+        prior = PyraTokPrior.from_body(source, **options)
+        weights = dict(body.base_model.named_parameters())
+        for name, weight in prior.body.named_parameters():
+            assert "embed_tokens" in name or torch.equal(weight, weights[name]), name
+        assert prior.body.get_input_embeddings().weight.shape[0] == 1
+        assert prior(random_codes(prior), SIZE).loss.isfinite()
+    prior.save_pretrained(tmp_path / "prior")
+    again = PyraTokPrior.from_pretrained(tmp_path / "prior")
+    codes = random_codes(prior)
+    assert torch.equal(again(codes, SIZE).loss, prior(codes, SIZE).loss)
+
+
+def test_the_text_model_of_a_multimodal_body(tmp_path):
+    config = Qwen2_5_VLConfig(
+        text_config={
+            **BODY,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4},
+        },
+        vision_config={"depth": 1, "hidden_size": 16, "num_heads": 2, "intermediate_size": 16, "out_hidden_size": 16},
+    )
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(tmp_path)
+    prior = PyraTokPrior.from_body(tmp_path, level_strides=((2, 8), (4, 8), (4, 16), (4, 32)), codebook_size=16)
+    assert type(prior.body).__name__ == "Qwen2_5_VLTextModel"
+    codes = random_codes(prior)
+    assert prior(codes, SIZE).loss.isfinite()
+    request = GenerationRequest((1, 32, 32))
+    drawn = [
+        generate_codes(prior, request, generator=torch.Generator().manual_seed(0)),
+        generate_codes(
+            prior, dataclasses.replace(request, use_cache=False), generator=torch.Generator().manual_seed(0)
+        ),
+    ]
+    assert all(torch.equal(*pair) for pair in zip(*drawn, strict=True))
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_runs import TINY_MODEL, rows_of, settings_for
 from tiny_text import save_text_encoder
+from transformers import Qwen2Config, Qwen2Model
 
 from pyratok import PyraTokPrior, PyraTokTextAlignment
 from pyratok.modeling_pyratok.errors import PyraTokError
@@ -71,6 +72,17 @@ def test_the_next_stage_goes_on_with_the_same_prior(data_folder, tmp_path, encod
     after = state.objective.terms["prior"].prior
     for name, weight in before.state_dict().items():
         assert torch.equal(weight, after.state_dict()[name]), name
+
+
+def test_a_pretrained_body(data_folder, tmp_path, encoder_folder):
+    body = Qwen2Model(Qwen2Config(**{**PRIOR["body_config"], "vocab_size": 20}))
+    body.save_pretrained(tmp_path / "body")
+    config = {name: value for name, value in PRIOR.items() if name != "body_config"}
+    changes = language(encoder_folder, prior_config=config, prior_body=str(tmp_path / "body"))
+    prior = new_state(settings_for(data_folder, tmp_path, **changes)).objective.terms["prior"].prior
+    assert torch.equal(prior.body.layers[0].mlp.up_proj.weight, body.layers[0].mlp.up_proj.weight)
+    with pytest.raises(SettingsError, match="the prior cannot be made"):
+        new_state(settings_for(data_folder, tmp_path, **{**changes, "prior_body": str(tmp_path / "nothing")}))
 
 
 def test_a_stopped_run_goes_on_exactly(data_folder, tmp_path, encoder_folder):
