@@ -56,12 +56,12 @@ def main() -> None:
         batches = None
         for name in given.only:
             key = f"{name} | {given.steps} steps | seed {seed}"
+            if key in read_results(given.results, given.source)["runs"]:
+                continue
+            batches = batches or training_clips(given.source, given.steps, seed)
             torch.manual_seed(seed)
             model = VARIANTS[name].build()
             parameters = sum(weight.numel() for weight in model.parameters())
-            if read_results(given.results, given.source)["runs"].get(key, {}).get("parameters") == parameters:
-                continue
-            batches = batches or training_clips(given.source, given.steps, seed)
             train(model, batches, key)
             model.eval()
             psnr = validation_psnr(lambda video, model=model: model(video)[0], clips)

@@ -8,6 +8,7 @@ without the caption, so that none of it is told beforehand.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import statistics
@@ -26,8 +27,9 @@ from pyratok.modeling_pyratok.binary_codebook import codes_to_bits
 from pyratok.modeling_pyratok.pixel_values import frames_to_values
 from pyratok.pipelines.model_loading import load_component, load_model
 from pyratok.training.clip_buckets import ClipBucket
-from pyratok.training.clip_decoding import centre_clip
+from pyratok.training.clip_decoding import UNREADABLE, centre_clip
 from pyratok.training.data_sources import open_rows
+from pyratok.training.reconstruction_evaluation import json_values
 
 SIZE = (17, 64, 64)
 TRAINING_CLIPS = 400
@@ -41,8 +43,9 @@ def described_clips(source: str, split: str, limit: int) -> tuple[list[torch.Ten
     clips, captions = [], []
     for row in open_rows(source, split).rows:
         if row["caption"] and row["problem"] is None and len(clips) < limit:
-            clips.append(centre_clip(row["media"], ClipBucket(*SIZE, 1)))
-            captions.append(row["caption"])
+            with contextlib.suppress(*UNREADABLE):
+                clips.append(centre_clip(row["media"], ClipBucket(*SIZE, 1)))
+                captions.append(row["caption"])
     return clips, captions
 
 
@@ -93,7 +96,7 @@ def bits_per_token(prior: PyraTokPrior, codes: list[Codes], text: EncodedText | 
     for index, video in enumerate(tqdm(codes, desc="likelihoods", unit="clip")):
         row = slice(index, index + 1)
         given = () if text is None else (text.embeds[row], text.mask[row])
-        levels = [float(level) for level in prior.score(video, SIZE, *given)]
+        levels = [math.nan if level is None else float(level) for level in prior.score(video, SIZE, *given)]
         counts = [level.numel() for level in video]
         found.append([*levels, sum(map(float.__mul__, levels, map(float, counts))) / sum(counts)])
     return [statistics.fmean(column) for column in zip(*found, strict=True)]
@@ -173,7 +176,8 @@ def main() -> None:
     lists = {name: value for name, value in figures.items() if isinstance(value, list)}
     columns = max(map(len, lists.values()))
     rows = [[name, *(f"{v:.4f}" for v in value), *[""] * (columns - len(value))] for name, value in lists.items()]
-    titles = [f"level {level}" for level in range(1, columns)] + ["all" if columns > 4 else f"level {columns}"]
+    levels = len(figures["bits that its caption changes"])
+    titles = [*(f"level {level}" for level in range(1, levels + 1)), *["all"] * (columns - levels)]
     print_table(f"{figures['clips']} clips of {' x '.join(map(str, SIZE))}", ["", *titles], rows)
     found = {name: value for name, value in figures.items() if isinstance(value, dict)}
     if found:
@@ -181,9 +185,8 @@ def main() -> None:
         rows = [[name, *(f"{value[key]:.3f}" for key in names)] for name, value in found.items()]
         print_table("a clip's own caption among all", ["", *names], rows)
     if given.json:
-        assert all(math.isfinite(value) for level in lists.values() for value in level)
         with atomic_path(given.json) as path:
-            path.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+            path.write_text(json.dumps(json_values(figures), indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

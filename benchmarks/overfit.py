@@ -13,6 +13,7 @@ from pathlib import Path
 from measuring import print_table
 
 from pyratok import write_video
+from pyratok.training.checkpoints import write_folder
 from pyratok.training.clip_buckets import ClipBucket
 from pyratok.training.data_sources import open_rows
 from pyratok.training.fixed_clips import fixed_clips
@@ -47,9 +48,13 @@ def cut_clips(source: str, folder: Path) -> None:
     if folder.is_dir():
         return
     clips = fixed_clips(open_rows(source, "train"), CLIPS, ClipBucket(*SIZE, 1))  # uint8 (N, T, H, W, 3)
-    (folder / "train").mkdir(parents=True)
-    for number, clip in enumerate(clips):
-        write_video(folder / "train" / f"clip_{number:02}.mkv", clip, 24)
+
+    def write(unfinished: Path) -> None:
+        (unfinished / "train").mkdir()
+        for number, clip in enumerate(clips):
+            write_video(unfinished / "train" / f"clip_{number:02}.mkv", clip, 24)
+
+    write_folder(folder, write)
 
 
 def main() -> None:

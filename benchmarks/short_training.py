@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub.utils import WeakFileLock
 from torch import nn
 from tqdm import tqdm
 
@@ -86,7 +87,8 @@ def read_results(path: Path, source: str) -> dict[str, Any]:
 
 def add_result(path: Path, source: str, key: str, result: dict[str, Any]) -> None:
     """Add a run to the file, which another process may have added to as well."""
-    results = read_results(path, source)
-    results["runs"][key] = result
-    with atomic_path(path) as unfinished:
-        unfinished.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    with WeakFileLock(path.with_name(f".{path.name}.lock")):
+        results = read_results(path, source)
+        results["runs"][key] = result
+        with atomic_path(path) as unfinished:
+            unfinished.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

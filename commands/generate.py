@@ -11,8 +11,8 @@ from ..modeling_pyratok.errors import PyraTokError, TokenFileError
 from ..modeling_pyratok.pixel_values import values_to_frames
 from ..modeling_pyratok.video_writing import VideoWriter
 from ..pipelines.text_to_video_loading import load_text_to_video
-from .errors_for_people import argument_errors
-from .model_use import be_quiet, device_of
+from .errors_for_people import argument_errors, memory_errors
+from .model_use import be_quiet, place
 from .options import Device, Model
 
 
@@ -51,9 +51,9 @@ def generate(
         raise PyraTokError(f"--tokens takes NAME.safetensors, got {tokens!r}")
     be_quiet()
     with VideoWriter(video, fps) as writer:
-        pipeline = load_text_to_video(model).to(device_of(device))
+        pipeline = place(load_text_to_video(model), None, device)
         pipeline.set_progress_bar_config(desc="tokens", unit="token")
-        with argument_errors():
+        with argument_errors(), memory_errors("ask for fewer frames, or smaller ones"):
             output = pipeline(
                 prompt,
                 num_frames=frames,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import diffusers
 import torch
@@ -58,18 +59,15 @@ def be_quiet() -> None:
         library.logging.disable_progress_bar()
 
 
-def device_of(device: str | None) -> str:
-    """The device that was asked for, by default a GPU if there is one. Raises PyraTokError for what is no device."""
+def place(model: Any, dtype: str | None, device: str | None) -> Any:
+    """Move a model or a pipeline where it runs: `device`, by default a GPU if there is one; `dtype` None keeps its own.
+
+    Raises PyraTokError if it cannot.
+    """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if not DEVICE.fullmatch(device):
         raise PyraTokError(f"--device takes cpu, cuda, cuda:1 (or another number) or mps, got {device!r}")
-    return device
-
-
-def place(model: PyraTokModel, dtype: str, device: str | None) -> PyraTokModel:
-    """Move the model where it runs: `device`, by default a GPU if there is one. Raises PyraTokError if it cannot."""
-    device = device_of(device)
     try:
-        return model.to(device=torch.device(device), dtype=getattr(torch, dtype))
+        return model.to(torch.device(device), *([] if dtype is None else [getattr(torch, dtype)]))
     except (RuntimeError, AssertionError) as problem:
         raise PyraTokError(f"the device {device!r} cannot be used: {str(problem).splitlines()[0]}") from problem

@@ -386,7 +386,7 @@ class PyraTokConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must be a finite number of at least 0, got {weight}")
 
 
-TRAINING_FIELDS = frozenset(("level_dropout", "temperature", "entropy_diversity", *LOSS_WEIGHTS))
+TRAINING_FIELDS = frozenset(("level_dropout", "temperature", "entropy_diversity", "text_encoder", *LOSS_WEIGHTS))
 """What says how a model is trained and not what it is: it may change between two runs of training."""
 
 

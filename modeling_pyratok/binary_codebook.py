@@ -42,6 +42,15 @@ class BinaryCodebook(nn.Module):
         """Bits (..., d) -> embeddings (..., hidden)."""
         return self.projection(bits.to(self.projection.weight.dtype))
 
+    def check_can_replace(self, other: "BinaryCodebook", owner: str) -> None:
+        """Raises ValueError unless this projection has the shape of the `other`, which `owner` has."""
+        one, own = tuple(self.projection.weight.shape), tuple(other.projection.weight.shape)
+        if one != own:
+            raise ValueError(
+                f"the {owner} has a codebook projection of {own}, the tokenizer one of {one}; codebook_size and codebook_bits "
+                "must be the tokenizer's"
+            )
+
     def embed_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (...) -> embeddings (..., hidden). Raises ValueError for a code outside [0, 2^d)."""
         if codes.is_floating_point() or codes.dtype == torch.bool:

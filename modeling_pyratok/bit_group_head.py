@@ -4,6 +4,7 @@ The bits of a code are cut into groups. The chain rule makes the code's probabil
 the group's few values, conditioned on the hidden state and on all bits of the groups before it.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -101,8 +102,10 @@ class CodeChoice:
     guidance_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
+        if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature is at least 0, got {self.temperature}")
+        if not math.isfinite(self.guidance_scale):
+            raise ValueError(f"guidance_scale is a number, got {self.guidance_scale}")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k is at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:

@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ..configuration.configuration_pyratok import PyraTokConfig
 from .binary_codebook import BinaryCodebook, bits_to_codes, quantize_straight_through
 from .grid_resampling import GridProjection
+from .null_text import with_null_text
 
 
 class TextAttention(nn.Module):
@@ -149,7 +150,7 @@ class LaPQPyramid(nn.Module):
             batch = stage_features[0].shape[0]
             text_embeds, text_mask = self.null_text.expand(batch, 1, -1), None
         elif text_mask is not None:
-            text_embeds, text_mask = self._with_null_text(text_embeds, text_mask)
+            text_embeds, text_mask = with_null_text(text_embeds, text_mask, self.null_text)
         logits, bits, features = [], [], []
         previous = None
         for stage, block in zip(self.level_stages, self.blocks, strict=True):
@@ -160,11 +161,3 @@ class LaPQPyramid(nn.Module):
             bits.append(level_bits)
             features.append(level_features)
         return PyramidOutput(tuple(logits), tuple(bits), tuple(features))
-
-    def _with_null_text(self, text: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples whose caption is empty (a mask of zeros) get the null embedding in its first place."""
-        mask = mask.bool()
-        empty = ~mask.any(dim=1)  # (B,)
-        first = torch.where(empty[:, None], self.null_text.to(text.dtype), text[:, 0])
-        text = torch.cat([first[:, None], text[:, 1:]], dim=1)
-        return text, torch.cat([mask[:, :1] | empty[:, None], mask[:, 1:]], dim=1)

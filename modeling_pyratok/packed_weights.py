@@ -1,9 +1,9 @@
 """Weights in few bits, so that a text encoder fits beside the tokenizer: a quantization method for transformers.
 
-Any transformers model whose weights sit in `nn.Linear` and `nn.Embedding` can be packed; once `pyratok` is imported,
-`AutoModel.from_pretrained` opens what `save_pretrained` wrote. A row of a weight is cut into groups, and each value of a
-group is a whole number of a few bits, times the group's scale, plus its minimum (round to nearest, no calibration). Packing
-saves room on disk and on the wire, not time: layers compute in the dtype of their input.
+Any transformers model whose weights sit in `nn.Linear` and `nn.Embedding`, none of them shared, can be packed; once `pyratok`
+is imported, `AutoModel.from_pretrained` opens what `save_pretrained` wrote. A row of a weight is cut into groups, and each
+value of a group is a whole number of a few bits, times the group's scale, plus its minimum (round to nearest, no
+calibration). Packing saves room on disk and on the wire, not time: layers compute in the dtype of their input.
 """
 
 from typing import Any
@@ -94,18 +94,24 @@ class PackedWeight(nn.Module):
 
 
 class PackedLinear(nn.Module):
-    """`nn.Linear` over a packed weight, which is unpacked at the first use and then kept beside the packed one."""
+    """`nn.Linear` over a packed weight, which is unpacked at the first use and then kept beside the packed one.
+
+    What is kept is a copy of the packed weight in another form: it is made anew when that changes, or the dtype or the device.
+    """
 
     def __init__(self, features_in: int, features_out: int, bias: bool, bits: int, group: int):
         super().__init__()
         self.weight = PackedWeight(features_out, features_in, bits, group)
         self.bias = nn.Parameter(torch.zeros(features_out)) if bias else None
-        self._unpacked: torch.Tensor | None = None
+        self._unpacked: tuple[tuple | None, torch.Tensor | None] = (None, None)  # of what, and the weight itself
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self._unpacked is None or (self._unpacked.dtype, self._unpacked.device) != (x.dtype, x.device):
-            self._unpacked = self.weight.rows().to(x.dtype)
-        return F.linear(x, self._unpacked, self.bias)
+        packed = self.weight.packed
+        state = (x.dtype, x.device, id(packed), 0 if packed.is_inference() else packed._version)
+        if self._unpacked[0] != state:
+            with torch.inference_mode(False):
+                self._unpacked = (state, self.weight.rows().to(x.dtype))
+        return F.linear(x, self._unpacked[1], self.bias)
 
 
 class PackedEmbedding(nn.Module):
@@ -122,9 +128,18 @@ class PackedEmbedding(nn.Module):
 
 
 def pack_weights(model: PreTrainedModel, config: PackedWeightsConfig) -> PreTrainedModel:
-    """Pack every linear layer and embedding of the model, in place, for `save_pretrained`; returns it, frozen."""
+    """Pack every linear layer and embedding of the model, in place, for `save_pretrained`; returns it, frozen.
+
+    Raises ValueError if its output layer is its embedding.
+    """
+    output = model.get_output_embeddings()
+    if output is not None and output.weight is model.get_input_embeddings().weight:
+        raise ValueError(
+            f"{type(model).__name__} shares its embeddings with its output layer; pack the model without it (`base_model`)"
+        )
     for module, name, layer in _packable(model):
-        packed = _packed_layer(layer, config)
+        with torch.device(layer.weight.device):
+            packed = _packed_layer(layer, config)
         packed.weight.fill(layer.weight)
         if getattr(layer, "bias", None) is not None:
             packed.bias = layer.bias
@@ -181,9 +196,10 @@ def _pack(numbers: torch.Tensor, bits: int) -> torch.Tensor:
 
     Little-endian, as in `bit_packing`, which packs one stream; here every row begins with a byte of its own.
     """
-    single = (numbers[..., None] >> torch.arange(bits, dtype=torch.uint8) & 1).flatten(1)  # (rows, columns * bits)
+    shifts = torch.arange(8, dtype=torch.uint8, device=numbers.device)
+    single = (numbers[..., None] >> shifts[:bits] & 1).flatten(1)  # (rows, columns * bits)
     octets = F.pad(single, (0, -single.shape[1] % 8)).unflatten(1, (-1, 8))
-    return (octets << torch.arange(8, dtype=torch.uint8)).sum(-1, dtype=torch.uint8)
+    return (octets << shifts).sum(-1, dtype=torch.uint8)
 
 
 def _unpack(octets: torch.Tensor, bits: int, columns: int) -> torch.Tensor:

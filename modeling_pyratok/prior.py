@@ -15,6 +15,7 @@ from ..configuration.configuration_prior import PyraTokPriorConfig
 from .binary_codebook import BinaryCodebook, bits_to_codes, codes_to_bits
 from .bit_group_head import BitGroupHead
 from .input_checks import check_codes, check_text
+from .null_text import with_null_text
 from .prior_inputs import PriorInputs, SequencePositions
 from .prior_layout import PriorLayout, prior_layout
 from .token_grids import level_grids
@@ -82,8 +83,10 @@ class PyraTokPrior(PreTrainedModel):
         """
         if not isinstance(body, PreTrainedModel):
             text_config = AutoConfig.from_pretrained(body).get_text_config()
-            body = AutoModel.from_pretrained(body, config=text_config)
-        body = body.base_model
+            name, (body, loading) = body, AutoModel.from_pretrained(body, config=text_config, output_loading_info=True)
+            if missing := sorted(loading["missing_keys"]):
+                raise ValueError(f"the body {str(name)!r} is not complete: it lacks {', '.join(missing[:3])}")
+        body = body.get_decoder()
         settings = {name: value for name, value in body.config.to_dict().items() if name not in NOT_OF_THE_BODY}
         prior = cls(PyraTokPriorConfig(body_config=settings, **config)).to(body.device, body.dtype)
         words = body.get_input_embeddings().weight
@@ -91,8 +94,26 @@ class PyraTokPrior(PreTrainedModel):
         weights = {name: value for name, value in body.state_dict().items() if name != table}
         report = prior.body.load_state_dict(weights, strict=False)
         if report.unexpected_keys or set(report.missing_keys) != {table}:
-            raise ValueError(f"the body {type(body).__name__} does not fit: {report}")
+            lost = [*report.unexpected_keys, *sorted(set(report.missing_keys) - {table})]
+            raise ValueError(f"the body {type(body).__name__} does not fit: {', '.join(lost[:3])} find no place")
+        prior.check_causal()
         return prior.eval()
+
+    @torch.no_grad()
+    def check_causal(self) -> None:
+        """Raises ValueError if the body lets a position see later ones, as a model for masked words does."""
+        was_training, weight = self.body.training, self.from_text.weight
+        inputs = torch.randn(1, 4, weight.shape[0], generator=torch.Generator().manual_seed(0)).to(weight)
+        self.body.eval()
+        one, other = (
+            self.body(inputs_embeds=given, use_cache=False).last_hidden_state[:, :3]
+            for given in (inputs, torch.cat([inputs[:, :3], -inputs[:, 3:]], dim=1))
+        )
+        self.body.train(was_training)
+        if not torch.allclose(one, other, atol=1e-6 * float(one.abs().max())):
+            raise ValueError(
+                f"the body {type(self.body).__name__} sees tokens that are still to come; take a causal language model"
+            )
 
     def _init_weights(self, module: nn.Module) -> None:
         if module is self:
@@ -102,11 +123,7 @@ class PyraTokPrior(PreTrainedModel):
 
     def share_codebook(self, codebook: BinaryCodebook) -> None:
         """Take a tokenizer's codebook projection in the place of the own one: what one learns, the other has."""
-        if codebook.projection.weight.shape != self.codebook.projection.weight.shape:
-            raise ValueError(
-                f"the prior has a codebook projection of {tuple(self.codebook.projection.weight.shape)}, the tokenizer one "
-                f"of {tuple(codebook.projection.weight.shape)}; codebook_size and codebook_bits must be the tokenizer's"
-            )
+        codebook.check_can_replace(self.codebook, "prior")
         self.codebook = codebook
 
     def layout(self, video_size: Sequence[int]) -> PriorLayout:
@@ -172,11 +189,7 @@ class PyraTokPrior(PreTrainedModel):
             text_embeds = self.null_text.expand(batch, 1, -1)
         mask = torch.ones(text_embeds.shape[:2], dtype=torch.bool, device=text_embeds.device)
         if text_mask is not None:
-            mask = text_mask.bool()
-            empty = ~mask.any(dim=1)  # (B,)
-            first = torch.where(empty[:, None], self.null_text.to(text_embeds.dtype), text_embeds[:, 0])
-            text_embeds = torch.cat([first[:, None], text_embeds[:, 1:]], dim=1)
-            mask = torch.cat([mask[:, :1] | empty[:, None], mask[:, 1:]], dim=1)
+            text_embeds, mask = with_null_text(text_embeds, text_mask, self.null_text[0])
         return self.from_text(text_embeds.to(self.from_text.weight.dtype)), mask
 
     def _hidden_states(
@@ -191,10 +204,19 @@ class PyraTokPrior(PreTrainedModel):
         text, mask = self.text_prefix(text_embeds, text_mask, len(embedded))
         inputs = torch.cat([text, self.inputs(embedded, layout, positions)], dim=1)
         mask = torch.cat([mask, mask.new_ones(len(embedded), len(positions))], dim=1)
+        self.check_length(mask.shape[1])
         states = self.body(
             inputs_embeds=inputs, attention_mask=mask.long(), position_ids=count_positions(mask), use_cache=False
         ).last_hidden_state
         return states[:, text.shape[1] :][:, positions.target >= 0]
+
+    def check_length(self, length: int) -> None:
+        """Raises ValueError if the body has learned positions, and fewer than a sequence of this length needs."""
+        known = getattr(self.body.config, "max_position_embeddings", None)
+        if known is not None and length > known and not hasattr(self.body, "rotary_emb"):
+            raise ValueError(
+                f"the text and the tokens are {length:,} long, but the body knows {known:,} positions alone"
+            )
 
     def _flat_bits(
         self,

@@ -55,6 +55,11 @@ def generate_codes(
 
     Raises ValueError for known codes, text or generators that do not fit.
     """
+    hook = getattr(prior, "_hf_hook", None)
+    if (
+        hook is not None
+    ):  # of a pipeline that offloads: it moves the model when `forward` is called, which is not called here
+        hook.pre_forward(prior)
     layout = prior.layout(request.video_size)
     run = _Run(prior, layout, request, choice)
     uniform = _Uniform(generator, request.batch, len(prior.head.starts), prior.device)
@@ -74,9 +79,11 @@ class _Run:
     def __init__(self, prior: PyraTokPrior, layout: PriorLayout, request: GenerationRequest, choice: CodeChoice):
         self.prior, self.layout, self.choice, self.use_cache = prior, layout, choice, request.use_cache
         self.positions = SequencePositions(layout)
+        prior.check_length(len(self.positions) + (1 if request.text_embeds is None else request.text_embeds.shape[1]))
         self.position_of = {int(target): at for at, target in enumerate(self.positions.target) if target >= 0}
         self.codes, self.is_known = _known_tokens(layout, request, prior.config.num_levels, prior.device)
-        text, mask = prior.text_prefix(request.text_embeds, request.text_mask, request.batch)
+        given = (None if part is None else part.to(prior.device) for part in (request.text_embeds, request.text_mask))
+        text, mask = prior.text_prefix(*given, request.batch)
         self.is_guided = choice.guidance_scale != 1.0 and request.text_embeds is not None
         if self.is_guided:
             free, free_mask = prior.text_prefix(None, None, request.batch)

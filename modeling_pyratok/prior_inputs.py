@@ -72,17 +72,15 @@ class PriorInputs(nn.Module):
         """Inputs at the positions start .. end.
 
         Args:
-            embedded: (B, n, codebook_size), the tokens through the shared codebook projection, at least all that stand at
-                earlier positions than `end`.
+            embedded: (B, N, codebook_size), the tokens through the shared codebook projection; those that stand at `end` or
+                later make no difference.
 
         Returns (B, end - start, hidden).
         """
         token, target = positions.token[start:end], positions.target[start:end]
-        stands = self.from_token(embedded[:, token.clamp_min(0)]) if embedded.shape[1] else 0
+        stands = self.from_token(embedded[:, token.clamp_min(0)])
         separator = self.separators((torch.arange(start, start + len(token), device=token.device) > 0).long())
         inputs = torch.where((token < 0)[:, None], separator, stands)
-        if inputs.dim() == 2:
-            inputs = inputs.expand(len(embedded), -1, -1)
         return inputs + torch.where((target < 0)[:, None], 0.0, self._about(embedded, layout, target.clamp_min(0)))
 
     def _about(self, embedded: torch.Tensor, layout: PriorLayout, target: torch.Tensor) -> torch.Tensor:
@@ -90,8 +88,6 @@ class PriorInputs(nn.Module):
         _, height, width = layout.extent
         place = place_features(layout.place[target], height, width).to(embedded.dtype)
         known = self.from_place(place) + self.level(layout.level[target])
-        if not embedded.shape[1]:
-            return known.expand(len(embedded), -1, -1)
         neighbours = layout.neighbours[target]  # (n, K)
         around = embedded[:, neighbours.clamp_min(0)]  # (B, n, K, codebook_size)
         around = torch.where((neighbours == NONE)[..., None], 0.0, around)

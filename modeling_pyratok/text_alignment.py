@@ -14,6 +14,7 @@ from transformers import initialization as init
 
 from ..configuration.configuration_text_alignment import PyraTokTextAlignmentConfig
 from .binary_codebook import BinaryCodebook, codes_to_bits
+from .input_checks import check_levels
 from .weight_initialization import initialize_module
 
 CODES_PER_LEVEL = 64
@@ -50,7 +51,8 @@ class PyraTokTextAlignment(PreTrainedModel):
             initialize_module(module)
 
     def share_codebook(self, codebook: BinaryCodebook) -> None:
-        """Take a tokenizer's codebook projection in the place of the own one."""
+        """Take a tokenizer's codebook projection in the place of the own one. Raises ValueError for another shape."""
+        codebook.check_can_replace(self.codebook, "text alignment")
         self.codebook = codebook
 
     def token_features(self, embedded: torch.Tensor, level: int) -> torch.Tensor:
@@ -74,17 +76,14 @@ class PyraTokTextAlignment(PreTrainedModel):
     ) -> torch.Tensor:
         """Videos from their tokens alone, (B, text_hidden_size) of length 1: the mean over `levels`, by default all there are.
 
-        Raises ValueError if none of the levels is there.
+        Nothing learns from it. Raises ValueError for levels that are unknown, repeated or not there.
         """
+        levels = check_levels(levels, video_codes, self.config.num_levels)
         bits = [
-            None
-            if codes is None or (levels is not None and level not in levels)
-            else codes_to_bits(codes, self.config.codebook_bits)
+            codes_to_bits(codes, self.config.codebook_bits) if level in levels else None
             for level, codes in enumerate(video_codes, start=1)
         ]
         found = [embedding for embedding in self.level_embeddings(bits) if embedding is not None]
-        if not found:
-            raise ValueError(f"video_codes has none of the levels {levels}")
         return F.normalize(torch.stack(found).mean(dim=0), dim=-1)
 
     def forward(self, video_codes: Sequence[torch.Tensor | None], pooled_text: torch.Tensor) -> torch.Tensor:
@@ -94,43 +93,51 @@ class PyraTokTextAlignment(PreTrainedModel):
     def contrastive_loss(
         self, video_bits: Sequence[torch.Tensor], pooled_text: torch.Tensor, others: torch.Tensor
     ) -> torch.Tensor:
-        """How much likelier than others each level finds the clip's own caption: cross-entropy, the mean over levels and clips.
+        """How much likelier than others each level finds a clip's own caption: cross-entropy, the mean over levels, (B,).
+
+        The captions of the other clips of the batch do not enter, so that a clip's loss does not depend on them.
 
         Args:
             video_bits: per level (B, T_l, H_l, W_l, d), with straight-through gradient.
             pooled_text: (B, text_hidden_size) of the clips' captions.
-            others: (M, text_hidden_size), captions of other clips; those that say the same as a clip's own do not count.
+            others: (M, text_hidden_size), other captions; those that say the same as a clip's own do not count.
         """
-        captions = F.normalize(torch.cat([pooled_text, others]).float(), dim=-1)  # (B + M, text)
-        same = captions[: len(pooled_text)] @ captions.T > 0.999
-        own = torch.arange(len(pooled_text), device=captions.device)
-        same[own, own] = False
+        own, others = (F.normalize(text.float(), dim=-1) for text in (pooled_text, others))
+        same = own @ others.T > 0.999  # (B, M)
         losses = []
         for embedding in self.level_embeddings(video_bits):
-            logits = self.log_scale.exp().clamp_max(100) * embedding @ captions.T
-            losses.append(F.cross_entropy(logits.masked_fill(same, float("-inf")), own))
-        return torch.stack(losses).mean()
+            right = (embedding * own).sum(dim=-1, keepdim=True)  # (B, 1)
+            scale = self.log_scale.exp().clamp_max(100)
+            # Masked behind the scale, whose gradient would be 0 times infinity.
+            wrong = (scale * (embedding @ others.T)).masked_fill(same, float("-inf"))
+            logits = torch.cat([scale * right, wrong], dim=1)
+            losses.append(logits.logsumexp(dim=1) - logits[:, 0])
+        return torch.stack(losses).mean(dim=0)
 
     def text_conditioned_loss(
         self, logits: Sequence[torch.Tensor], pooled_text: torch.Tensor, temperature: float
     ) -> torch.Tensor:
-        """Mean KL(q_i || e_t) per token, summed over bits and levels: tokens are pulled to the bits of their caption (Eq. 2).
+        """Mean KL(q_i || e_t) per token, summed over bits and levels, (B,): tokens are pulled to their caption (Eq. 2).
 
         The caption's bits come from a learned map that this term does not train, from an encoder that it does not train either.
         logits: per level (B, T_l, H_l, W_l, d).
         """
-        target = self.caption_to_bits(pooled_text).detach()[:, None, None, None].float()  # (B, 1, 1, 1, d)
-        return sum(bernoulli_divergence(2 * level / temperature, target).mean() for level in logits)
+        target = self._caption_bits(pooled_text).detach()[:, None, None, None]  # (B, 1, 1, 1, d)
+        return sum(bernoulli_divergence(2 * level / temperature, target).flatten(1).mean(dim=1) for level in logits)
 
     def text_codebook_loss(self, video_bits: Sequence[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
-        """Mean KL(c || e_t) over codes that occur in a clip, summed over bits: codes are pulled to their captions (Eq. 2).
+        """Mean KL(c || e_t) over the codes of a clip, summed over bits, (B,): codes are pulled to captions (Eq. 2).
 
         A code's bits come from a head on the shared codebook projection. This term trains both maps.
         video_bits: per level (B, T_l, H_l, W_l, d).
         """
         tokens = torch.cat([_spread(bits.flatten(1, 3), CODES_PER_LEVEL) for bits in video_bits], dim=1)
         codes = self.code_to_bits(self.codebook(tokens.detach())).float()  # (B, n, d)
-        return bernoulli_divergence(codes, self.caption_to_bits(pooled_text)[:, None].float()).mean()
+        return bernoulli_divergence(codes, self._caption_bits(pooled_text)[:, None]).mean(dim=1)
+
+    def _caption_bits(self, pooled_text: torch.Tensor) -> torch.Tensor:
+        """Logits of the bits (B, d) that a caption stands for, float32."""
+        return self.caption_to_bits(pooled_text.to(self.caption_to_bits.weight.dtype)).float()
 
 
 def bernoulli_divergence(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

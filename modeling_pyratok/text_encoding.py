@@ -24,9 +24,9 @@ class EncodedText:
     mask: torch.Tensor
 
     def pooled(self) -> torch.Tensor:
-        """The mean over a text's tokens, (B, text_hidden_size), zero without text."""
-        weights = self.mask.to(self.embeds.dtype)[..., None]
-        return (self.embeds * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
+        """The mean over a text's tokens, (B, text_hidden_size), float32, zero without text."""
+        weights = self.mask.float()[..., None]
+        return (self.embeds.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
 
 
 class TextEncoder:
@@ -36,10 +36,18 @@ class TextEncoder:
         model: any transformers model that gives `last_hidden_state` for `input_ids`; it is used in evaluation mode.
         tokenizer: its tokenizer.
         max_tokens: longer texts are cut, which is logged.
+        pad_to_max: give all batches the length `max_tokens`, for a compiled model: it is compiled anew for every length.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int = MAX_TEXT_TOKENS):
-        self.model, self.tokenizer, self.max_tokens = model.eval(), tokenizer, max_tokens
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_tokens: int = MAX_TEXT_TOKENS,
+        pad_to_max: bool = False,
+    ):
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.max_tokens, self.pad_to_max = max_tokens, pad_to_max
         self._seen: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     @property
@@ -59,6 +67,7 @@ class TextEncoder:
                 self._seen[text] = self._embed(text)
         found = [self._seen[text] if text else None for text in cleaned]
         length = max([len(tokens) for tokens in found if tokens is not None], default=1)
+        length = self.max_tokens if self.pad_to_max else length
         device, dtype = self.model.device, self.model.dtype
         embeds = torch.zeros(len(texts), length, self.hidden_size, device=device, dtype=dtype)
         mask = torch.zeros(len(texts), length, dtype=torch.bool, device=device)
@@ -77,4 +86,6 @@ class TextEncoder:
             logger.warning("a text of %d tokens is cut to %d: %.60s ...", len(ids), self.max_tokens, text)
             ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"]
         inputs = torch.tensor([ids], device=self.model.device)
-        return self.model(input_ids=inputs, attention_mask=torch.ones_like(inputs)).last_hidden_state[0]
+        # The same numbers wherever it is called from: training has an autocast of its own.
+        with torch.autocast(inputs.device.type, enabled=False):
+            return self.model(input_ids=inputs, attention_mask=torch.ones_like(inputs)).last_hidden_state[0]

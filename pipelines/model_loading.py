@@ -6,13 +6,16 @@ from typing import Any, TypeVar
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from .bundled_model import BUNDLED_ID, resolve_model
 
 Model = TypeVar("Model", bound=PreTrainedModel)
+
+WITHOUT_USE = "pooler."
+"""Weights behind the last hidden state of a text encoder, which some repositories leave out."""
 
 CANNOT_LOAD = (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError, StrictDataclassError)
 """What transformers raises for files that are damaged, that do not fit each other, or that are not there."""
@@ -46,33 +49,42 @@ def check_model(id_or_folder: str | os.PathLike[str]) -> None:
     _load_whole(id_or_folder, device_map="meta")
 
 
+def check_component(folder: str | os.PathLike[str]) -> None:
+    """The same for any transformers model in a folder of its own: that none of its weights is missing.
+
+    What lies behind the last hidden state of a text encoder (`WITHOUT_USE`) may be. Raises PyraTokError.
+    """
+    complete_model(AutoModel, os.fspath(folder), os.fspath(folder), device_map="meta")
+
+
 def load_component(kind: type[Model], folder: str | os.PathLike[str]) -> Model:
     """A model beside the tokenizer, a prior for example, in float32 from its own folder.
 
     Raises PyraTokError with one sentence if it cannot be loaded completely.
     """
-    return _complete(kind, os.fspath(folder), os.fspath(folder), dtype=torch.float32).eval()
+    return complete_model(kind, os.fspath(folder), os.fspath(folder), dtype=torch.float32).eval()
 
 
 def _load_whole(id_or_folder: str | os.PathLike[str], variant: str | None = None, **options: Any) -> PyraTokModel:
     source = resolve_model(id_or_folder, variant)
-    return _complete(PyraTokModel, os.fspath(id_or_folder), source, variant=variant, **options)
+    return complete_model(PyraTokModel, os.fspath(id_or_folder), source, variant=variant, **options)
 
 
-def _complete(kind: type[Model], name: str, source: str, **options: Any) -> Model:
-    """What `from_pretrained` makes of `source`, which errors call `name`."""
+def complete_model(kind: Any, name: str, source: str, **options: Any) -> Any:
+    """What `kind.from_pretrained` makes of `source`, which errors call `name`."""
     try:
         model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
     except CANNOT_LOAD as problem:
-        raise PyraTokError(f"the model {name!r} cannot be loaded: {_reason(problem)}") from problem
+        raise PyraTokError(f"the model {name!r} cannot be loaded: {reason_of(problem)}") from problem
+    loading["missing_keys"] = {key for key in loading["missing_keys"] if not key.startswith(WITHOUT_USE)}
     for kind, found in loading.items():
-        if found:
+        if found and not (kind == "unexpected_keys" and options.get("config") is not None):  # of a part of a model
             what = kind.replace("_", " ")
             raise PyraTokError(f"the model {name!r} is not complete, or not for this version: {what} {_some(found)}")
     return model
 
 
-def _reason(problem: Exception) -> str:
+def reason_of(problem: Exception) -> str:
     """The first line of an error's message; of a wrong configuration that of the rule which it breaks."""
     cause = problem.__cause__ if isinstance(problem, StrictDataclassError) else None
     lines = str(cause or problem).strip().splitlines()

@@ -3,6 +3,7 @@
 So one repository serves transformers and diffusers, and nothing is stored twice.
 """
 
+import inspect
 import json
 import os
 from collections.abc import Mapping
@@ -11,10 +12,10 @@ from typing import Any, Self
 
 import torch
 from huggingface_hub import snapshot_download
-from transformers.utils import IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
+from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
 from .bundled_model import BUNDLED_ID, resolve_model
-from .model_loading import check_model, load_variant
+from .model_loading import check_component, check_model, load_variant
 
 ROOT_COMPONENTS = ("vq_model", "video_processor")
 """Components that lie at the root. The processor's file is given its older name, preprocessor_config.json, there:
@@ -72,8 +73,8 @@ class RootRepository:
         `variant="fp16"` takes the weights that were saved with it, of the tokenizer and of every component that has such.
         (`DiffusionPipeline.from_pretrained` looks for variants in folders beside the root alone.)
 
-        Raises PyraTokError with one sentence if the folder's tokenizer is not complete (diffusers would start with
-        random weights in the gaps), unless `vq_model` is given.
+        Raises PyraTokError with one sentence if a model in the folder is not complete (diffusers would start with random
+        weights in the gaps), unless that component is given.
         """
         name = os.fspath(pretrained_model_name_or_path)
         variant = kwargs.get("variant")
@@ -84,6 +85,10 @@ class RootRepository:
             kwargs["vq_model"] = load_variant(source, variant, _dtype_of("vq_model", kwargs))
         elif "vq_model" not in kwargs and os.path.isdir(source):
             check_model(name)
+        if variant is None and os.path.isdir(source):
+            for component in inspect.signature(cls.__init__).parameters:
+                if component not in kwargs and (Path(source) / component / CONFIG_NAME).is_file():
+                    check_component(Path(source) / component)
         # diffusers looks for variants in folders beside the root alone, and refuses if it finds none.
         if variant is not None and os.path.isdir(source) and not any(Path(source).glob(f"*/*.{variant}[.-]*")):
             del kwargs["variant"]

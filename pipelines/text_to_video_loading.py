@@ -6,7 +6,7 @@ from pathlib import Path
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.prior import PyraTokPrior
 from .bundled_model import BUNDLED_FOLDER, BUNDLED_ID, resolve_model
-from .model_loading import CANNOT_LOAD, load_component, load_model
+from .model_loading import CANNOT_LOAD, load_component, load_model, reason_of
 from .text_encoder_loading import load_text_encoder
 from .text_to_video_pipeline import PyraTokTextToVideoPipeline
 
@@ -28,12 +28,15 @@ def load_text_to_video(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> Pyr
         )
     if (folder / MODEL / "config.json").is_file():
         return _assembled(folder)
-    resolve_model(name)  # what is no folder and no Hub id is not looked for on the Hub
+    source = (
+        name if name == BUNDLED_ID else resolve_model(name)
+    )  # what is no folder and no Hub id is not asked for there
     try:
-        return PyraTokTextToVideoPipeline.from_pretrained(name)
+        return PyraTokTextToVideoPipeline.from_pretrained(source)
+    except PyraTokError:
+        raise
     except CANNOT_LOAD as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise PyraTokError(f"the model {name!r} cannot be loaded: {reason}") from problem
+        raise PyraTokError(f"the model {name!r} cannot be loaded: {reason_of(problem)}") from problem
 
 
 def _assembled(folder: Path) -> PyraTokTextToVideoPipeline:

@@ -114,8 +114,8 @@ class PyraTokTextToVideoPipeline(RootRepository, DiffusionPipeline):
                 draw without a prompt, at twice the cost.
             temperature, top_k, top_p: how the tokens are drawn, see `CodeChoice`.
             generator: for all videos, or one for each.
-            video: a clip or picture to go on from, as other pipelines take it; it is encoded, and kept but for its last frames
-                beyond 4k + 1. Height and width are then its own.
+            video: a clip or picture to go on from, as other pipelines take it; it is encoded with the prompt, and kept but for
+                its last frames beyond 4k + 1. Height and width are then its own.
             prompt_embeds, prompt_mask: the embedded prompts (B, S, text_hidden_size) and their mask, instead of `prompt`.
             num_videos_per_prompt: how many videos to draw for each prompt.
             fps: frames per second, for the tokens.
@@ -124,20 +124,25 @@ class PyraTokTextToVideoPipeline(RootRepository, DiffusionPipeline):
             return_dict: whether to return an output object or a tuple (frames, tokens).
             callback_on_step_end: called after each level with the pipeline, the number of the step from 0 up, the level, and a
                 dictionary with `video_codes`: the codes per level, None for levels that are still to come. `decode_preview`
-                makes a picture of them.
+                makes a picture of them. What it returns is not used: tokens that are drawn stand.
             callback_on_step_end_tensor_inputs: which of `_callback_tensor_inputs` the callback gets.
 
         Raises ValueError for sizes, numbers or a beginning that do not fit, TypeError for a prompt that is no text.
         """
         if kwargs:
             raise TypeError(f"the pipeline has no argument {', '.join(sorted(kwargs))}")
-        self._check(prompt, prompt_embeds, num_frames, num_videos_per_prompt, callback_on_step_end_tensor_inputs)
+        self._check_prompt(prompt, prompt_embeds, prompt_mask)
+        self._check_numbers(
+            num_frames=num_frames, height=height, width=width, num_videos_per_prompt=num_videos_per_prompt
+        )
+        if unknown := sorted(set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)):
+            raise ValueError(f"callbacks can have {self._callback_tensor_inputs}, not {unknown}")
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type is one of {', '.join(OUTPUT_TYPES)}, got {output_type!r}")
         choice = CodeChoice(temperature, top_k, top_p, guidance_scale)
         text = self._encode_prompt(prompt, prompt_embeds, prompt_mask, num_videos_per_prompt, max_text_tokens)
         batch = len(text.embeds)
-        known, (height, width) = self._beginning(video, num_frames, (height, width), batch)
+        known, (height, width) = self._beginning(video, num_frames, (height, width), text)
         request = GenerationRequest((num_frames, height, width), batch, text.embeds, text.mask, known)
         steps = iter(range(self.prior.config.num_levels))
 
@@ -168,18 +173,20 @@ class PyraTokTextToVideoPipeline(RootRepository, DiffusionPipeline):
         """What the tokens say of where the tokenizer comes from."""
         return recorded_id(self.name_or_path or self.vq_model.name_or_path)
 
-    def _check(
-        self, prompt: Any, embeds: torch.Tensor | None, num_frames: int, per_prompt: int, names: Iterable[str]
-    ) -> None:
+    @staticmethod
+    def _check_prompt(prompt: Any, embeds: torch.Tensor | None, mask: torch.Tensor | None) -> None:
         if (prompt is None) == (embeds is None):
             raise ValueError("give prompt or prompt_embeds, and not both")
+        if embeds is None and mask is not None:
+            raise ValueError("prompt_mask goes with prompt_embeds; a prompt has its own")
         if embeds is None and not isinstance(prompt, str) and not _are_texts(prompt):
             raise TypeError(f"a prompt is a string or a list of strings, got {prompt!r:.100}")
-        for name, number in (("num_frames", num_frames), ("num_videos_per_prompt", per_prompt)):
+
+    @staticmethod
+    def _check_numbers(**numbers: Any) -> None:
+        for name, number in numbers.items():
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name} is a whole number from 1 up, got {number!r}")
-        if unknown := sorted(set(names) - set(self._callback_tensor_inputs)):
-            raise ValueError(f"callbacks can have {self._callback_tensor_inputs}, not {unknown}")
 
     def _encode_prompt(
         self,
@@ -203,9 +210,9 @@ class PyraTokTextToVideoPipeline(RootRepository, DiffusionPipeline):
         )
 
     def _beginning(
-        self, video: Any, num_frames: int, size: tuple[int, int], batch: int
+        self, video: Any, num_frames: int, size: tuple[int, int], text: EncodedText
     ) -> tuple[list[torch.Tensor] | None, tuple[int, int]]:
-        """The codes per level, (batch, t, H_l, W_l), of what is given, and (height, width)."""
+        """The codes per level, (B, t, H_l, W_l), of what is given, once for each text, and (height, width)."""
         if video is None:
             return None, size
         file = file_of(video)
@@ -218,9 +225,11 @@ class PyraTokTextToVideoPipeline(RootRepository, DiffusionPipeline):
             raise ValueError(
                 f"the given video has {values.shape[1]} frames already; num_frames={num_frames} has to be more"
             )
-        values = values[:, :kept].to(self._execution_device, self.vq_model.dtype)
-        codes = self.vq_model.encode(values).video_codes
-        return [level.expand(batch, -1, -1, -1) for level in codes], tuple(values.shape[-2:])
+        values = (
+            values[:, :kept].to(self._execution_device, self.vq_model.dtype).expand(len(text.embeds), -1, -1, -1, -1)
+        )
+        codes = self.vq_model.encode(values, text.embeds, text.mask).video_codes
+        return list(codes), tuple(values.shape[-2:])
 
     def _progress(self, tokens: Iterable[int], count: int) -> Iterable[int]:
         with self.progress_bar(total=count) as bar:

@@ -20,7 +20,7 @@ from ..modeling_pyratok.errors import PyraTokError
 from .objective import Objective
 from .weight_average import WeightAverage
 
-FORMAT = 2
+FORMAT = 3
 TEMPORARY = ".writing-"
 
 

@@ -22,6 +22,9 @@ DATA_AND_START = (
     "model_config",
     "seed",
     "optimizer",
+    "text_encoder",
+    "prior_body",
+    "prior_config",
 )
 """Settings that a run keeps: its place in the data, and what it learned from what, would not be true of other ones."""
 
@@ -47,6 +50,9 @@ def refuse_another_run(settings: TrainingSettings) -> None:
             raise SettingsError(_differs(folder, name, before.get(name), now[name]))
     if settings.image_data is not None and (before["image_share"] > 0) != (now["image_share"] > 0):
         raise SettingsError(_differs(folder, "image_share", before["image_share"], now["image_share"]))
+    for name in (name for name in now if name.endswith("_loss_weight")):
+        if (before.get(name, 0.0) > 0) != (now[name] > 0):  # each term has weights of its own
+            raise SettingsError(_differs(folder, name, before.get(name, 0.0), now[name]))
     changed = sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
     if changed := [name for name in changed if name not in (*DATA_AND_START, "output_folder")]:
         logger.warning("settings that differ from the run so far: %s", ", ".join(changed))

@@ -1,5 +1,6 @@
 """The losses of language: likelihood of the tokens (L_AR), and what pulls tokens towards their captions."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,42 +11,80 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..configuration.configuration_prior import PyraTokPriorConfig
+from ..configuration.configuration_pyratok import PyraTokConfig
 from ..configuration.configuration_text_alignment import PyraTokTextAlignmentConfig
 from ..modeling_pyratok.binary_codebook import quantize_straight_through
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.prior import PyraTokPrior
 from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
 from ..modeling_pyratok.text_encoding import TextEncoder
+from ..modeling_pyratok.token_grids import padded_size
+from ..pipelines.bundled_model import resolve_model
 from ..pipelines.model_loading import load_component
+from ..pipelines.text_to_video_loading import MODEL, PRIOR
 from .objective import StepView
 from .settings import SettingsError, TrainingSettings
 
-PRIOR, ALIGNMENT = "prior", "alignment"
-"""Folders of the two models, beside `model/` in a stage's folder."""
+ALIGNMENT = "alignment"
+"""Folder of the model beside `model/` and `prior/` in a stage's folder."""
 
-OTHER_CAPTIONS = 256
-"""Captions of the training data that the contrastive term has beside those of the batch."""
+logger = logging.getLogger(__name__)
 
 
 class PriorTerm(nn.Module):
-    """L_AR, in nats per token. The gradient reaches the tokenizer through the tokens that others are predicted from."""
+    """L_AR, in nats per token. The gradient reaches the tokenizer through the tokens that others are predicted from.
 
-    def __init__(self, prior: PyraTokPrior):
+    side: of the square, in pixels, whose tokens the prior sees, at another place in each step; None for the whole frame.
+    """
+
+    def __init__(self, prior: PyraTokPrior, side: int | None):
         super().__init__()
-        self.prior = prior
+        self.prior, self.side = prior, side
 
     def forward(self, view: StepView) -> torch.Tensor:
         frames, _, height, width = view.values.shape[1:]
-        bits = [quantize_straight_through(logits) for logits in view.output.bit_logits]
+        logits, size = view.output.bit_logits, (frames, height, width)
+        if self.side is not None:
+            logits, size = token_window(logits, size, view.model.config, self.side, view.generator())
+        bits = [quantize_straight_through(level) for level in logits]
         text = {} if view.text is None else {"text_embeds": view.text.embeds, "text_mask": view.text.mask}
-        return self.prior(video_bits=bits, video_size=(frames, height, width), **text).loss
+        return self.prior(video_bits=bits, video_size=size, **text).loss
 
     def components(self) -> dict[str, PreTrainedModel]:
         return {PRIOR: self.prior}
 
 
+def token_window(
+    levels: Sequence[torch.Tensor],
+    size: tuple[int, int, int],
+    config: PyraTokConfig,
+    side: int,
+    generator: torch.Generator,
+) -> tuple[list[torch.Tensor], tuple[int, int, int]]:
+    """The part of the tokens (B, T_l, H_l, W_l, ...) that lies in a square of at most `side` pixels, and its (T, H, W).
+
+    It begins where tokens of all levels do, so it is itself the tokens of a video of that size.
+    """
+    _, height, width = padded_size(size, config.spatial_multiple)
+    step = config.spatial_multiple
+    kept = [min(length, max(side // step, 1) * step) for length in (height, width)]
+    starts = [
+        step * int(torch.randint((length - part) // step + 1, (), generator=generator))
+        for length, part in zip((height, width), kept, strict=True)
+    ]
+    rows, columns = zip(starts, kept, strict=True)
+    parts = [
+        level[:, :, rows[0] // s : (rows[0] + rows[1]) // s, columns[0] // s : (columns[0] + columns[1]) // s]
+        for level, (_, s) in zip(levels, config.level_strides, strict=True)
+    ]
+    return parts, (size[0], *kept)
+
+
 class AlignmentTerm(nn.Module):
-    """A loss of `PyraTokTextAlignment` over the clips that have a caption; zero if none has."""
+    """A loss of `PyraTokTextAlignment`, the mean over all clips; one without a caption counts as 0.
+
+    So each clip has the same weight, however the clips are spread over processes and micro-batches.
+    """
 
     def __init__(self, alignment: PyraTokTextAlignment):
         super().__init__()
@@ -56,10 +95,10 @@ class AlignmentTerm(nn.Module):
         logits = [level[described] for level in view.output.bit_logits]
         if not described.any():
             return sum(level.sum() for level in logits)
-        return self.loss(view, logits, view.text.pooled()[described])
+        return self.losses(view, logits, view.text.pooled()[described]).sum() / len(described)
 
-    def loss(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
-        """Of clips that all have a caption. logits: per level (B, T_l, H_l, W_l, d)."""
+    def losses(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
+        """Of clips that all have a caption, (B,). logits: per level (B, T_l, H_l, W_l, d)."""
         raise NotImplementedError
 
     def components(self) -> dict[str, PreTrainedModel]:
@@ -73,7 +112,7 @@ class ContrastiveTerm(AlignmentTerm):
         super().__init__(alignment)
         self.register_buffer("others", others, persistent=False)
 
-    def loss(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
+    def losses(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
         bits = [quantize_straight_through(level) for level in logits]
         return self.alignment.contrastive_loss(bits, pooled_text, self.others)
 
@@ -81,14 +120,14 @@ class ContrastiveTerm(AlignmentTerm):
 class TextConditionedTerm(AlignmentTerm):
     """KL(q_i || e_t) of Eq. 2."""
 
-    def loss(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
+    def losses(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
         return self.alignment.text_conditioned_loss(logits, pooled_text, view.model.config.temperature)
 
 
 class TextCodebookTerm(AlignmentTerm):
     """KL(c || e_t) of Eq. 2."""
 
-    def loss(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
+    def losses(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:
         return self.alignment.text_codebook_loss([quantize_straight_through(level) for level in logits], pooled_text)
 
 
@@ -98,7 +137,7 @@ def language_terms(
     """Name -> (weight, term), without those of weight 0.
 
     Args:
-        captions: of training clips, for the contrastive term.
+        captions: different ones of training clips, which the contrastive term has a clip's own told from.
 
     Raises SettingsError for a term that needs a text encoder where there is none, or settings that do not fit the tokenizer.
     """
@@ -109,15 +148,22 @@ def language_terms(
     }
     terms: dict[str, tuple[float, nn.Module]] = {}
     if settings.prior_loss_weight:
-        terms["prior"] = (settings.prior_loss_weight, PriorTerm(_prior(settings, model)))
+        terms["prior"] = (settings.prior_loss_weight, PriorTerm(_prior(settings, model), settings.prior_side))
     if any(weights.values()):
         if text_encoder is None:
             named = ", ".join(f"{name}_loss_weight" for name, weight in weights.items() if weight)
             raise SettingsError(f"{named} compares with captions: give text_encoder, for example text_encoder=pyratok")
         alignment = _alignment(settings, model)
-        others = text_encoder(list(dict.fromkeys(captions))[:OTHER_CAPTIONS] or [None]).pooled().float()
+        if weights["text_conditioned"] and not weights["text_codebook"]:
+            raise SettingsError(
+                "text_conditioned_loss_weight pulls tokens to a map of captions that text_codebook_loss_weight trains: set both"
+            )
+        if weights["contrastive"] and not captions:
+            raise SettingsError(
+                f"contrastive_loss_weight needs captions, and the first clips of {settings.data} have none"
+            )
         modules = {
-            "contrastive": lambda: ContrastiveTerm(alignment, others),
+            "contrastive": lambda: ContrastiveTerm(alignment, text_encoder(captions).pooled()),
             "text_conditioned": lambda: TextConditionedTerm(alignment),
             "text_codebook": lambda: TextCodebookTerm(alignment),
         }
@@ -140,7 +186,9 @@ def _prior(settings: TrainingSettings, model: PyraTokModel) -> PyraTokPrior:
 
     def new(options: dict[str, Any]) -> PyraTokPrior:
         if settings.prior_body is None:
-            return PyraTokPrior(PyraTokPriorConfig(**options))
+            made = PyraTokPrior(PyraTokPriorConfig(**options))
+            made.check_causal()
+            return made
         return PyraTokPrior.from_body(settings.prior_body, **options).float()
 
     prior = _component(settings, PRIOR, PyraTokPrior, PyraTokPriorConfig, new, fixed, settings.prior_config or {})
@@ -177,11 +225,11 @@ def _component(
     """A model that lies beside the one that the stage starts from, or what `new` makes of its settings."""
     if taken := sorted(fixed.keys() & wanted.keys()):
         raise SettingsError(f"{name}_config names {', '.join(taken)}, which the tokenizer decides; leave it out")
-    start = settings.start_model
-    folder = None if start is None else Path(start).parent / name
+    folder = _component_folder(settings, name)
     try:
-        if folder is None or not (folder / "config.json").is_file():
+        if folder is None:
             return new({**fixed, **wanted})
+        logger.info("going on with the %s in %s", name, folder)
         config = config_kind.from_pretrained(folder)
     except (StrictDataclassError, TypeError) as error:
         raise SettingsError(f"{name}_config: {error.__cause__ or error}") from error
@@ -193,3 +241,12 @@ def _component(
                 f"the {name} in {folder} has {key}={getattr(config, key)}, the tokenizer {value}; they do not fit"
             )
     return load_component(kind, folder)
+
+
+def _component_folder(settings: TrainingSettings, name: str) -> Path | None:
+    """Where the model `name` lies that belongs to the one that the stage starts from: in its repository, or beside `model/`."""
+    if settings.start_model is None:
+        return None
+    start = Path(resolve_model(settings.start_model))
+    folders = [start / name, *([start.parent / name] if start.name == MODEL else [])]
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)

@@ -118,5 +118,10 @@ class Objective(nn.Module):
         }
 
     def trained_extras(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters outside the tokenizer, by name: projections inside terms."""
-        return {name: weight for name, weight in self.terms.named_parameters() if weight.requires_grad}
+        """The trainable parameters outside the tokenizer, by name: models and projections inside terms."""
+        own = set(self.model.parameters())
+        return {
+            name: weight
+            for name, weight in self.terms.named_parameters()
+            if weight.requires_grad and weight not in own
+        }

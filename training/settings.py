@@ -18,7 +18,7 @@ class SettingsError(PyraTokError):
 RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("batch_pixels max_steps gradient_accumulation mask_patch perceptual_frames", lambda v: v >= 1, "at least 1"),
     ("log_every validate_every kept_checkpoints validation_clips sheet_clips", lambda v: v >= 1, "at least 1"),
-    ("validation_frames validation_side text_tokens", lambda v: v >= 1, "at least 1"),
+    ("validation_frames validation_side text_tokens prior_side", lambda v: v >= 1, "at least 1"),
     ("seed warmup_steps weight_decay workers", lambda v: v >= 0, "at least 0"),
     ("perceptual_loss_weight drift_loss_weight latent_loss_weight", lambda v: v >= 0, "at least 0"),
     ("prior_loss_weight contrastive_loss_weight", lambda v: v >= 0, "at least 0"),
@@ -86,6 +86,7 @@ class TrainingSettings:
         text_tokens: longer captions are cut.
         prior_loss_weight: of L_AR, the likelihood of the tokens under a prior that is trained along (1.5 in the paper).
         prior_body: a pretrained causal language model that the body of a new prior starts as, a folder or Hub id.
+        prior_side: pixels of the square whose tokens the prior sees in a step, for frames of more tokens than it can take.
         prior_config: keyword arguments of `PyraTokPriorConfig` for a new prior; the one of the stage before goes on.
         text_conditioned_loss_weight, text_codebook_loss_weight: of the two terms of Eq. 2 that look at captions.
         contrastive_loss_weight: of telling a clip's caption from others, from the tokens of each level.
@@ -155,6 +156,7 @@ class TrainingSettings:
     text_tokens: int = 77
     prior_loss_weight: float = 0.0
     prior_body: str | None = None
+    prior_side: int | None = None
     prior_config: dict[str, Any] | None = None
     text_conditioned_loss_weight: float = 0.0
     text_codebook_loss_weight: float = 0.0

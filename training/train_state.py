@@ -23,7 +23,7 @@ from .code_statistics import CodeStatistics
 from .data_sources import RowSource, open_rows
 from .fixed_clips import fixed_clips
 from .held_out_files import open_split_rows
-from .language_terms import OTHER_CAPTIONS, language_terms
+from .language_terms import language_terms
 from .loss_terms import loss_terms
 from .objective import Objective
 from .optimizers import new_optimizer
@@ -33,6 +33,9 @@ from .starting_model import starting_model
 from .weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
+
+OTHER_CAPTIONS, ROWS_FOR_CAPTIONS = 256, 2048
+"""Captions that the contrastive term tells a clip's own from, and the rows of the training data that are looked at for them."""
 
 
 @dataclass
@@ -122,7 +125,9 @@ def new_state(settings: TrainingSettings) -> TrainState:
     if settings.channels_last:
         _use_channels_last(model)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        for network in (model, *objective.components().values()):
+            if network.supports_gradient_checkpointing:
+                network.gradient_checkpointing_enable()
     prepared, optimizer = accelerator.prepare(objective, new_optimizer(objective, settings))
     buckets = buckets_for(
         settings.sides,
@@ -146,7 +151,7 @@ def new_state(settings: TrainingSettings) -> TrainState:
         objective,
         prepared.train(),
         optimizer,
-        WeightAverage(model, settings.average_decay),
+        WeightAverage(objective, settings.average_decay),
         _loader(rows.train, settings, buckets, accelerator),
         None,
         UnreadableFiles(settings.unreadable_share),
@@ -161,19 +166,22 @@ def _text_encoder(settings: TrainingSettings, model: PyraTokModel, device: torch
     if settings.text_encoder is None:
         return None
     encoder = load_text_encoder(settings.text_encoder, settings.text_tokens)
+    encoder.pad_to_max = settings.compile_model
     if encoder.hidden_size != model.config.text_hidden_size:
         raise SettingsError(
             f"text_encoder={settings.text_encoder} gives embeddings of {encoder.hidden_size} numbers, the tokenizer takes "
             f"text_hidden_size={model.config.text_hidden_size}"
         )
     encoder.model.to(device)
+    model.config.text_encoder = settings.text_encoder  # so that the saved tokenizer says what it was trained with
     return encoder
 
 
 def _captions(rows: RowSource) -> list[str]:
-    """Of the first rows that have one."""
-    found = (row["caption"] for row in rows.rows if isinstance(row["caption"], str) and row["caption"].strip())
-    return list(itertools.islice(found, OTHER_CAPTIONS))
+    """Different ones of the first rows."""
+    first = itertools.islice(rows.rows, ROWS_FOR_CAPTIONS)
+    found = (row["caption"].strip() for row in first if isinstance(row["caption"], str) and row["caption"].strip())
+    return list(itertools.islice(dict.fromkeys(found), OTHER_CAPTIONS))
 
 
 def _loader(

@@ -129,7 +129,7 @@ def training_step(state: TrainState) -> None:
     state.optimizer.step()
     state.optimizer.zero_grad()
     state.step += 1
-    state.average.update(state.model, state.step)
+    state.average.update(state.objective, state.step)
     state.window.add({**measured, "learning_rate": learning_rate})
 
 
@@ -219,7 +219,7 @@ def validation_step(state: TrainState) -> None:
     if state.accelerator.is_main_process:
         if state.validation is not None:
             settings = state.settings
-            with state.average.applied_to(state.model):
+            with state.average.applied_to(state.objective):
                 result = validate(
                     state.model,
                     state.validation,
@@ -266,12 +266,17 @@ def save(state: TrainState) -> None:
 
         with _writing(state):
             write_folder(folder / f"step_{state.step:08d}", write)
-            with state.average.applied_to(state.model):
-                for name, component in {"model": state.model, **state.objective.components()}.items():
-                    write_folder(state.output / name, component.save_pretrained)
+            _save_models(state)
             remove_leftovers(folder, state.settings.kept_checkpoints)
             remove_unfinished(state.output)
     state.accelerator.wait_for_everyone()
+
+
+def _save_models(state: TrainState) -> None:
+    """The averaged weights: the tokenizer as `model/`, and what else is worth having beside it."""
+    with state.average.applied_to(state.objective):
+        for name, component in {"model": state.model, **state.objective.components()}.items():
+            write_folder(state.output / name, component.save_pretrained)
 
 
 def resume(state: TrainState) -> None:
@@ -299,6 +304,9 @@ def resume(state: TrainState) -> None:
                 state.step,
                 state.settings.max_steps,
             )
+            if state.accelerator.is_main_process:  # it may have been killed after its last checkpoint, before this
+                with _writing(state):
+                    _save_models(state)
     if state.accelerator.is_main_process:
         # Without a checkpoint the validation before the first step comes again too.
         state.metrics.rewind(state.step if folders else -1)

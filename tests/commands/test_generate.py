@@ -45,6 +45,19 @@ def test_a_video_and_its_tokens(repository, tmp_path):
     assert VideoTokens.load(tmp_path / "c.safetensors") != tokens
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there(repository, tmp_path):
+    result = run("a", tmp_path / "a.mkv", "--model", repository, "--frames", 1, "--device", "cuda")
+    assert result.exit_code == 2 and "'cuda' cannot be used" in result.stderr
+
+
+def test_a_home_folder(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(repository.parent))
+    model = f"~/{repository.name}"
+    result = run("a", tmp_path / "a.mkv", "--model", model, "--frames", 1, "--height", 16, "--width", 16)
+    assert result.exit_code == 0, result.stderr
+
+
 def test_going_on_from_a_picture(repository, tmp_path):
     options = ("--model", repository, "--frames", 5)
     assert run("a", tmp_path / "a.png", "--model", repository, "--frames", 1, "--height", 16).exit_code == 0
@@ -70,6 +83,7 @@ def test_the_folder_of_a_stage_of_training(tmp_path):
         (("--top-p", 2), "top_p lies above 0"),
         (("--tokens", "a.txt"), "NAME.safetensors"),
         (("--device", "tpu"), "--device takes"),
+        (("--guidance", "nan"), "guidance_scale"),
         (("--start", "nothing.mp4"), "nothing.mp4"),
         (("--model", "nothing"), "nothing"),
     ],

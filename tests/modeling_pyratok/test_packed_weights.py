@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_text import tiny_text_model
-from transformers import AutoModel
+from transformers import AutoModel, BertModel, Qwen2Config, Qwen2ForCausalLM
 
 import pyratok  # noqa: F401  registers the quantization method
 from pyratok.modeling_pyratok.packed_weights import PackedWeight, PackedWeightsConfig, pack_weights
@@ -62,6 +62,42 @@ def test_another_dtype_computes_in_it_and_keeps_the_packed_weights(tmp_path, dty
         assert found.dtype == dtype
         torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0)
     torch.testing.assert_close(model.to(torch.float32)(IDS).last_hidden_state, expected, atol=0.05, rtol=0)
+
+
+def test_new_weights_are_seen(tmp_path):
+    model = pack_weights(tiny_text_model(), PackedWeightsConfig(8, 4, 8, 4))
+    before = model(IDS).last_hidden_state
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    layer = model.encoder.layer[0].output.dense
+    layer.weight.fill(torch.randn(12, 16))
+    with torch.inference_mode():
+        assert not torch.allclose(model(IDS).last_hidden_state, before)
+    model.load_state_dict(state)
+    assert torch.equal(model(IDS).last_hidden_state, before)
+
+
+def test_a_shared_weight_is_refused():
+    config = Qwen2Config(
+        vocab_size=8,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        tie_word_embeddings=True,
+    )
+    with pytest.raises(ValueError, match="base_model"):
+        pack_weights(Qwen2ForCausalLM(config), PackedWeightsConfig(8, 4, 8, 4))
+    assert pack_weights(Qwen2ForCausalLM(config).base_model, PackedWeightsConfig(8, 4, 8, 4)).is_quantized
+
+
+def test_packing_stays_on_the_device_of_the_weights():
+    weight = PackedWeight(3, 8, 5, 4).to("meta")
+    weight.fill(torch.empty(3, 8, device="meta"))
+    with torch.device("meta"):
+        model = BertModel(tiny_text_model().config)
+    packed = pack_weights(model, PackedWeightsConfig(8, 4, 8, 4))
+    assert {buffer.device.type for name, buffer in packed.named_buffers() if "packed" in name} == {"meta"}
 
 
 @pytest.mark.parametrize("options", [{"linear_bits": 0}, {"embedding_bits": 9}, {"linear_group": 0}])

@@ -10,6 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
     AutoModel,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
@@ -182,6 +186,24 @@ def test_a_pretrained_body_keeps_its_weights(tmp_path, with_head):
     assert torch.equal(again(codes, SIZE).loss, prior(codes, SIZE).loss)
 
 
+def test_bodies_that_are_none(tmp_path):
+    options = {"level_strides": ((2, 8), (4, 8), (4, 16), (4, 32)), "codebook_size": 16, "text_hidden_size": 12}
+    bert = BertModel(BertConfig(**{key: size for key, size in BODY.items() if key != "num_key_value_heads"}))
+    with pytest.raises(ValueError, match="still to come"):
+        PyraTokPrior.from_body(bert, **options)
+    body = Qwen2Model(Qwen2Config(**BODY))
+    state = {name: value for name, value in body.state_dict().items() if "layers.1." not in name}
+    body.save_pretrained(tmp_path, state_dict=state)
+    with pytest.raises(ValueError, match="is not complete: it lacks layers.1"):
+        PyraTokPrior.from_body(tmp_path, **options)
+    short = GPT2Model(GPT2Config(vocab_size=9, n_positions=16, n_embd=16, n_layer=1, n_head=2))
+    prior = PyraTokPrior.from_body(short, **options)
+    with pytest.raises(ValueError, match="knows 16 positions alone"):
+        prior(random_codes(prior), SIZE)
+    with pytest.raises(ValueError, match="knows 16 positions alone"):
+        generate_codes(prior, GenerationRequest(SIZE))
+
+
 def test_the_text_model_of_a_multimodal_body(tmp_path):
     config = Qwen2_5_VLConfig(
         text_config={
@@ -190,9 +212,13 @@ def test_the_text_model_of_a_multimodal_body(tmp_path):
         },
         vision_config={"depth": 1, "hidden_size": 16, "num_heads": 2, "intermediate_size": 16, "out_hidden_size": 16},
     )
-    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(tmp_path)
-    prior = PyraTokPrior.from_body(tmp_path, level_strides=((2, 8), (4, 8), (4, 16), (4, 32)), codebook_size=16)
-    assert type(prior.body).__name__ == "Qwen2_5_VLTextModel"
+    whole = Qwen2_5_VLForConditionalGeneration(config).eval()
+    whole.save_pretrained(tmp_path)
+    for source in (tmp_path, whole):
+        prior = PyraTokPrior.from_body(source, level_strides=((2, 8), (4, 8), (4, 16), (4, 32)), codebook_size=16)
+        assert type(prior.body).__name__ == "Qwen2_5_VLTextModel"
+        expected = whole.get_decoder().layers[1].mlp.up_proj.weight
+        assert torch.equal(prior.body.layers[1].mlp.up_proj.weight, expected)
     codes = random_codes(prior)
     assert prior(codes, SIZE).loss.isfinite()
     request = GenerationRequest((1, 32, 32))

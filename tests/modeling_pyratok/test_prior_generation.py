@@ -1,5 +1,7 @@
 """Drawing tokens: with and without cache, alone and in a batch, from the start and from a given beginning."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -84,6 +86,16 @@ def test_a_beginning_is_kept_and_gone_on_from(prior, known_frames):
     assert same(codes, generate_codes(prior, uncached, CodeChoice(), generators()))
 
 
+def test_a_hook_that_moves_the_model_is_called(prior):
+    calls = []
+    prior._hf_hook = SimpleNamespace(pre_forward=calls.append)
+    try:
+        generate_codes(prior, GenerationRequest((1, 8, 8)))
+    finally:
+        del prior._hf_hook
+    assert calls == [prior]
+
+
 def test_levels_are_reported_as_they_are_complete(prior):
     seen = []
     codes = generate_codes(
@@ -103,6 +115,7 @@ def test_levels_are_reported_as_they_are_complete(prior):
     [
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"guidance_scale": float("nan")}, "guidance_scale"),
         ({"top_k": 0}, "top_k"),
         ({"top_p": 0.0}, "top_p"),
         ({"top_p": 1.5}, "top_p"),

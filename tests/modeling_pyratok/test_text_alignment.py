@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from transformers import AutoModel
 
 from pyratok import PyraTokTextAlignment, PyraTokTextAlignmentConfig
-from pyratok.modeling_pyratok.binary_codebook import codes_to_bits, quantize_straight_through
+from pyratok.modeling_pyratok.binary_codebook import BinaryCodebook, codes_to_bits, quantize_straight_through
 from pyratok.modeling_pyratok.text_alignment import bernoulli_divergence
 
 GRIDS = ((3, 4, 4), (2, 4, 4), (2, 2, 2))
@@ -36,8 +36,13 @@ def test_videos_and_captions_are_compared_by_their_directions(alignment):
     one = alignment.embed_video(video, levels=(3,))
     torch.testing.assert_close(one.norm(dim=-1), torch.ones(2))
     torch.testing.assert_close(one, alignment.embed_video([None, None, video[2]]))
-    with pytest.raises(ValueError, match="none of the levels"):
+    with pytest.raises(ValueError, match="at least one level"):
         alignment.embed_video([None, None, None])
+    for levels in ((3, 3), (0,), (4,)):
+        with pytest.raises(ValueError, match="level"):
+            alignment.embed_video(video, levels)
+    with pytest.raises(ValueError, match="codebook projection"):
+        alignment.share_codebook(BinaryCodebook(6, 9))
 
 
 def test_the_divergence_is_that_of_bernoulli_variables():
@@ -52,12 +57,12 @@ def test_the_contrastive_loss_is_low_for_captions_in_place_and_does_not_count_do
     embedding = alignment.level_embeddings(bits)
     text = torch.stack(embedding).mean(0).detach()
     text = text - text.mean(0)  # tokens at random make videos much alike: what tells them apart
-    right = alignment.contrastive_loss(bits, text, text.new_zeros(0, 5))
-    wrong = alignment.contrastive_loss(bits, text.flip(0), text.new_zeros(0, 5))
-    assert right < wrong
-    own_again = alignment.contrastive_loss([level[:1] for level in bits], text[:1], 3 * text[:1])
-    assert own_again.abs() < 1e-5
-    assert alignment.contrastive_loss(bits, text, torch.randn(4, 5)) > right
+    right = alignment.contrastive_loss(bits, text, text)
+    assert right.shape == (2,)
+    assert (right < alignment.contrastive_loss(bits, text.flip(0), text)).all()
+    assert alignment.contrastive_loss([level[:1] for level in bits], text[:1], 3 * text[:1]).abs() < 1e-5
+    torch.testing.assert_close(alignment.contrastive_loss([level[:1] for level in bits], text[:1], text), right[:1])
+    assert (alignment.contrastive_loss(bits, text, torch.cat([text, torch.randn(4, 5)])) > right).all()
 
 
 def test_training_finds_the_captions(alignment):
@@ -66,25 +71,31 @@ def test_training_finds_the_captions(alignment):
     optimizer = torch.optim.Adam(alignment.parameters(), 0.02)
     for _ in range(150):
         optimizer.zero_grad()
-        alignment.contrastive_loss(bits, text, text.new_zeros(0, 5)).backward()
+        alignment.contrastive_loss(bits, text, text).mean().backward()
         optimizer.step()
     assert alignment(video, text).argmax(1).tolist() == list(range(6))
 
 
+def test_half_precision_captions(alignment):
+    pooled = torch.randn(2, 5, dtype=torch.bfloat16)
+    assert alignment.text_conditioned_loss(logits(), pooled, 1.0).dtype == torch.float32
+    assert alignment.text_codebook_loss(logits(), pooled).dtype == torch.float32
+
+
 def test_the_text_conditioned_term_moves_tokens_and_not_the_map(alignment):
     pooled, levels = torch.randn(2, 5, requires_grad=True), logits()
-    alignment.text_conditioned_loss(levels, pooled, temperature=1.0).backward()
+    alignment.text_conditioned_loss(levels, pooled, temperature=1.0).sum().backward()
     assert all(level.grad.any() for level in levels)
     assert pooled.grad is None and alignment.caption_to_bits.weight.grad is None
     target = alignment.caption_to_bits(pooled).detach()[:, None, None, None] / 2
     there = [target.expand(*level.shape) for level in levels]
-    assert alignment.text_conditioned_loss(there, pooled, 1.0).abs() < 1e-5
+    assert (alignment.text_conditioned_loss(there, pooled, 1.0).abs() < 1e-5).all()
 
 
 def test_the_text_codebook_term_trains_both_maps_and_the_codebook(alignment):
     levels = logits()
     loss = alignment.text_codebook_loss([quantize_straight_through(level) for level in levels], torch.randn(2, 5))
-    loss.backward()
+    loss.sum().backward()
     for layer in (alignment.caption_to_bits, alignment.code_to_bits, alignment.codebook.projection):
         assert layer.weight.grad.any()
     assert all(level.grad is None for level in levels)

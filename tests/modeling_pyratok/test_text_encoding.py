@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from tiny_text import HIDDEN_SIZE, byte_tokenizer, save_text_encoder, tiny_text_model
+from transformers import T5Config, T5Model
 
 from pyratok import PyraTokError
 from pyratok.modeling_pyratok.text_encoding import CACHED_TEXTS, TextEncoder
@@ -35,6 +36,29 @@ def test_a_text_is_embedded_once(encoder, monkeypatch):
     monkeypatch.setattr(TextEncoder, "_embed", lambda *_: pytest.fail("embedded again"))
     monkeypatch.setattr(encoder, "model", tiny_text_model())
     assert torch.equal(encoder(["  a \n dog "]).embeds[0], first.embeds[0])
+
+
+def test_autocast_makes_no_difference(encoder):
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = encoder(["a dog"])
+    outside = TextEncoder(encoder.model, encoder.tokenizer)(["a dog"])
+    assert torch.equal(inside.embeds, outside.embeds) and inside.pooled().dtype == torch.float32
+
+
+def test_padding_to_one_length(encoder):
+    short = encoder(["a dog"])
+    encoder.pad_to_max = True
+    padded = encoder(["a dog"])
+    assert padded.embeds.shape[1] == 20 and padded.mask.sum() == 5
+    torch.testing.assert_close(padded.pooled(), short.pooled())
+
+
+def test_the_encoder_of_an_encoder_decoder(tmp_path):
+    config = T5Config(vocab_size=256, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    T5Model(config).save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    loaded = load_text_encoder(tmp_path)
+    assert loaded.hidden_size == 8 and loaded(["a dog"]).embeds.shape == (1, 5, 8)
 
 
 def test_memory_is_bounded(encoder, monkeypatch):
@@ -77,7 +101,7 @@ def test_what_is_no_text_encoder_is_one_sentence(tmp_path):
     model = tiny_text_model()
     state = {name: value for name, value in model.state_dict().items() if "layer.0.attention.self.key" not in name}
     model.save_pretrained(folder, state_dict=state)
-    with pytest.raises(PyraTokError, match="is not complete: it lacks .*key"):
+    with pytest.raises(PyraTokError, match="is not complete.*attention.self.key"):
         load_text_encoder(folder)
 
 

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_text import byte_tokenizer, save_text_encoder, tiny_text_model
 
 import pyratok
 from pyratok import PyraTokPrior, PyraTokPriorConfig, PyraTokTextToVideoPipeline
 from pyratok.modeling_pyratok.packed_weights import PackedWeightsConfig, pack_weights
+from pyratok.pipelines.text_to_video_loading import load_text_to_video
 
 SIZE = {"num_frames": 5, "height": 32, "width": 40}
 
@@ -108,14 +110,16 @@ def test_a_given_beginning_is_kept(pipeline, frames):
     video = torch.rand(frames, 3, 24, 40, generator=torch.Generator().manual_seed(0))
     output = pipeline(["a", "b"], num_frames=9, video=video, generator=seeded(0, 1), output_type="pt")
     kept = 1 + (frames - 1) // 4 * 4
-    expected = pipeline.vq_model.encode(video[None, :kept] * 2 - 1).video_codes
     assert output.frames.shape == (2, 9, 3, 24, 40)
-    for tokens in output.tokens:
+    text = pyratok.TextEncoder(pipeline.text_encoder, pipeline.tokenizer)(["a", "b"])
+    for row, tokens in enumerate(output.tokens):
+        given = text.embeds[row : row + 1], text.mask[row : row + 1]
+        expected = pipeline.vq_model.encode(video[None, :kept] * 2 - 1, *given).video_codes
         assert all(
             torch.equal(mine[:, : len(its[0])], its) for mine, its in zip(tokens.video_codes, expected, strict=True)
         )
-    alone = pipeline.vq_model.decode(expected, video_size=(kept, 24, 40)).video_values
-    torch.testing.assert_close(output.frames[:1, :kept], (alone + 1) / 2, atol=1e-4, rtol=0)
+        alone = pipeline.vq_model.decode(expected, video_size=(kept, 24, 40)).video_values
+        torch.testing.assert_close(output.frames[row, :kept], ((alone + 1) / 2)[0], atol=1e-4, rtol=0)
 
 
 def test_save_and_load(pipeline, tmp_path):
@@ -131,6 +135,18 @@ def test_save_and_load(pipeline, tmp_path):
     reconstruction = pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path)
     assert reconstruction.vq_model.weights_fingerprint() == pipeline.vq_model.weights_fingerprint()
     assert pyratok.load_text_encoder(tmp_path)(["a"]).embeds.shape[-1] == 12
+
+
+@pytest.mark.parametrize("part", ["prior", "text_encoder", "."])
+def test_a_part_that_is_not_whole_is_refused(pipeline, tmp_path, part):
+    pipeline.save_pretrained(tmp_path)
+    path = tmp_path / part / "model.safetensors"
+    state = load_file(path)
+    state.pop(next(name for name in state if name.endswith("weight")))
+    save_file(state, path, metadata={"format": "pt"})
+    for load in (PyraTokTextToVideoPipeline.from_pretrained, load_text_to_video):
+        with pytest.raises(pyratok.PyraTokError, match="is not complete"):
+            load(tmp_path)
 
 
 def test_a_packed_text_encoder_is_saved_packed(pipeline, tmp_path):
@@ -166,7 +182,10 @@ def test_any_text_is_a_prompt(pipeline, prompt, caplog):
         ({"prompt": []}, TypeError, "string or a list"),
         ({"prompt": ["a", None]}, TypeError, "string or a list"),
         ({"num_frames": 0}, ValueError, "num_frames"),
-        ({"height": 0}, ValueError, "at least one row"),
+        ({"height": 0}, ValueError, "height"),
+        ({"width": 32.0}, ValueError, "width is a whole number"),
+        ({"guidance_scale": float("inf")}, ValueError, "guidance_scale"),
+        ({"prompt_mask": torch.ones(1, 3)}, ValueError, "prompt_mask goes with prompt_embeds"),
         ({"temperature": -1}, ValueError, "temperature"),
         ({"num_videos_per_prompt": 1.5}, ValueError, "num_videos_per_prompt"),
         ({"generator": seeded(0, 1)}, ValueError, "one for each of 1"),

@@ -1,6 +1,7 @@
 """Stages 2 and 3 with their losses of language, through the trainer."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from tiny_runs import TINY_MODEL, rows_of, settings_for
 from tiny_text import save_text_encoder
 from transformers import Qwen2Config, Qwen2Model
 
-from pyratok import PyraTokPrior, PyraTokTextAlignment
+from pyratok import PyraTokConfig, PyraTokPrior, PyraTokTextAlignment
 from pyratok.modeling_pyratok.errors import PyraTokError
+from pyratok.modeling_pyratok.token_grids import level_grids
 from pyratok.pipelines.model_loading import load_model
+from pyratok.training.language_terms import token_window
 from pyratok.training.settings import SettingsError
 from pyratok.training.train_state import new_state
 from pyratok.training.trainer import train
@@ -58,7 +61,10 @@ def test_all_terms_are_logged_and_the_models_lie_beside_the_tokenizer(data_folde
     model = load_model(folder / "model")
     assert torch.equal(prior.codebook.projection.weight, model.codebook.projection.weight)
     alignment = PyraTokTextAlignment.from_pretrained(folder / "alignment")
-    assert torch.equal(alignment.to_text[0].weight, state.objective.terms["contrastive"].alignment.to_text[0].weight)
+    last = state.objective.terms["contrastive"].alignment.to_text[0].weight
+    assert not torch.equal(alignment.to_text[0].weight, last)  # the average
+    torch.testing.assert_close(alignment.to_text[0].weight, last, atol=0.1, rtol=0)
+    assert model.config.text_encoder == prior.config.text_encoder == str(encoder_folder)
     video = torch.rand(1, 5, 3, 32, 32) * 2 - 1
     out = model.encode(video)
     assert all(bits.isfinite().all() for bits in prior.score(out.video_codes, out.video_size))
@@ -72,6 +78,64 @@ def test_the_next_stage_goes_on_with_the_same_prior(data_folder, tmp_path, encod
     after = state.objective.terms["prior"].prior
     for name, weight in before.state_dict().items():
         assert torch.equal(weight, after.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("layout", ["repository", "beside", "working folder"])
+def test_where_a_prior_is_looked_for(data_folder, tmp_path, encoder_folder, layout, monkeypatch):
+    train(settings_for(data_folder, tmp_path / "run", **language(encoder_folder)))
+    stage = tmp_path / "run" / "stage_1"
+    start = stage / "model"
+    if layout == "repository":
+        shutil.copytree(stage / "model", tmp_path / "repository")
+        shutil.copytree(stage / "prior", tmp_path / "repository" / "prior")
+        start = tmp_path / "repository"
+    if layout == "working folder":  # a folder ./prior has nothing to do with the model in another folder
+        monkeypatch.chdir(stage)
+        shutil.copytree(stage / "model", tmp_path / "elsewhere")
+        start = tmp_path / "elsewhere"
+    changes = language(encoder_folder, model_folder=str(start), seed=5)
+    prior = new_state(settings_for(data_folder, tmp_path / "next", **changes)).objective.terms["prior"].prior
+    expected = PyraTokPrior.from_pretrained(stage / "prior").from_text.weight
+    assert torch.equal(prior.from_text.weight, expected) == (layout != "working folder")
+
+
+@pytest.mark.parametrize("changes", [{"prior_loss_weight": 0.0}, {"text_encoder": "another"}])
+def test_resuming_with_other_terms_is_refused(data_folder, tmp_path, encoder_folder, changes):
+    train(settings_for(data_folder, tmp_path, **language(encoder_folder)))
+    with pytest.raises(SettingsError, match=next(iter(changes))):
+        train(settings_for(data_folder, tmp_path, max_steps=6, **language(encoder_folder, **changes)))
+
+
+def test_components_are_written_again_when_a_finished_run_is_given(data_folder, tmp_path, encoder_folder):
+    settings = settings_for(data_folder, tmp_path, **language(encoder_folder))
+    train(settings)
+    path = tmp_path / "stage_1" / "prior" / "model.safetensors"
+    contents = path.read_bytes()
+    path.unlink()  # as after a kill between the checkpoint and this
+    train(settings)
+    assert path.read_bytes() == contents
+
+
+def test_a_window_of_tokens_is_tokens_of_a_smaller_video():
+    config = PyraTokConfig.tiny()
+    size, generator = (9, 70, 100), torch.Generator().manual_seed(0)
+    grids = level_grids(size, config.level_strides, config.spatial_multiple)
+    levels = [torch.arange(t * h * w).view(1, t, h, w) for t, h, w in grids]
+    for _ in range(20):
+        parts, smaller = token_window(levels, size, config, 64, generator)
+        expected = level_grids(smaller, config.level_strides, config.spatial_multiple)
+        assert smaller == (9, 64, 64) and [tuple(part.shape[1:]) for part in parts] == list(expected)
+        tops = {
+            int(part[0, 0, 0, 0]) // grid[2] * space
+            for part, grid, (_, space) in zip(parts, grids, config.level_strides, strict=True)
+        }
+        assert len(tops) == 1
+    assert token_window(levels, size, config, 1000, generator)[1] == (9, 96, 128)
+
+
+def test_the_prior_can_see_a_part_of_the_frame(data_folder, tmp_path, encoder_folder):
+    train(settings_for(data_folder, tmp_path, max_steps=2, **language(encoder_folder, prior_side=16)))
+    assert all(row["prior"] > 0 for row in rows_of(tmp_path))
 
 
 def test_a_pretrained_body(data_folder, tmp_path, encoder_folder):
@@ -122,6 +186,7 @@ def test_a_batch_without_captions_is_no_obstacle(data_folder, tmp_path, encoder_
     ("changes", "message"),
     [
         ({"text_encoder": None}, "give text_encoder"),
+        ({"text_codebook_loss_weight": 0.0}, "set both"),
         (
             {"prior_config": {"level_strides": [[4, 8]]}, "contrastive_loss_weight": 0},
             "names level_strides, which the tokenizer decides",
