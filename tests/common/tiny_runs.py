@@ -20,6 +20,28 @@ TINY_MODEL = {
     "level_dropout": 0.5,
 }
 
+PRIOR = {
+    "body_config": {
+        "model_type": "qwen2",
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    },
+    "head_size": 4,
+    "group_bits": 3,
+}
+LANGUAGE = {
+    "prior_loss_weight": 1.5,
+    "prior_config": PRIOR,
+    "contrastive_loss_weight": 0.5,
+    "text_conditioned_loss_weight": 0.01,
+    "text_codebook_loss_weight": 0.1,
+    "caption_dropout": 0.3,
+    "validation_split": None,
+}
+
 TIMINGS = ("samples_per_second", "data_share")
 
 

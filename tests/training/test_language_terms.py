@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from tiny_runs import TINY_MODEL, rows_of, settings_for
+from tiny_runs import LANGUAGE, PRIOR, TINY_MODEL, rows_of, settings_for
 from tiny_text import save_text_encoder
 from transformers import Qwen2Config, Qwen2Model
 
@@ -18,27 +18,6 @@ from pyratok.training.settings import SettingsError
 from pyratok.training.train_state import new_state
 from pyratok.training.trainer import train
 
-PRIOR = {
-    "body_config": {
-        "model_type": "qwen2",
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-    },
-    "head_size": 4,
-    "group_bits": 3,
-}
-LANGUAGE = {
-    "prior_loss_weight": 1.5,
-    "prior_config": PRIOR,
-    "contrastive_loss_weight": 0.5,
-    "text_conditioned_loss_weight": 0.01,
-    "text_codebook_loss_weight": 0.1,
-    "caption_dropout": 0.3,
-    "validation_split": None,
-}
 TERMS = ("prior", "contrastive", "text_conditioned", "text_codebook")
 
 

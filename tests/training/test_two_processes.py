@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import rows_of, settings_for
+from tiny_runs import LANGUAGE, rows_of, settings_for
+from tiny_text import save_text_encoder
 from torch import multiprocessing
 
 from pyratok.training import trainer
@@ -72,8 +73,8 @@ def stopped_and_whole(rank: int, data_folder: Path, output: Path) -> None:
         assert train(settings_for(data_folder, output / name)).step == 4
 
 
-def two_clips_each(rank: int, data_folder: Path, output: Path) -> None:
-    train(settings_for(data_folder, output / "two", batch_pixels=2 * CLIP_PIXELS, **SAME_CLIPS))
+def two_clips_each(rank: int, data_folder: Path, output: Path, changes: dict) -> None:
+    train(settings_for(data_folder, output / "two", batch_pixels=2 * CLIP_PIXELS, **changes))
 
 
 @pytest.mark.slow
@@ -95,14 +96,18 @@ def test_two_processes_stop_as_one_and_go_on(data_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path):
+@pytest.mark.parametrize("with_language", [False, True])
+def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path, with_language):
+    changes = dict(SAME_CLIPS)
+    if with_language:  # every third clip has no caption, so the processes do not have equally many
+        changes |= {**LANGUAGE, "text_encoder": str(save_text_encoder(tmp_path / "encoder", hidden_size=4))}
     readable = tmp_path / "data"
     shutil.copytree(data_folder, readable)
     (readable / "video" / "train" / "broken.mp4").unlink()
     metadata = readable / "video" / "train" / "metadata.jsonl"
     metadata.write_text("".join(line for line in metadata.open() if "broken" not in line))
-    in_two_processes(two_clips_each, readable, tmp_path)
-    train(settings_for(readable, tmp_path / "one", batch_pixels=4 * CLIP_PIXELS, **SAME_CLIPS))
+    in_two_processes(two_clips_each, readable, tmp_path, changes)
+    train(settings_for(readable, tmp_path / "one", batch_pixels=4 * CLIP_PIXELS, **changes))
     one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
     assert len(one) == len(two) == 20
     for ours, theirs in zip(one, two, strict=True):
