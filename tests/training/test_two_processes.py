@@ -99,8 +99,11 @@ def test_two_processes_stop_as_one_and_go_on(data_folder, tmp_path):
 @pytest.mark.parametrize("with_language", [False, True])
 def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path, with_language):
     changes = dict(SAME_CLIPS)
-    if with_language:  # every third clip has no caption, so the processes do not have equally many
-        changes |= {**LANGUAGE, "text_encoder": str(save_text_encoder(tmp_path / "encoder", hidden_size=4))}
+    if with_language:
+        # Every third clip has no caption, so the processes do not have equally many. Few steps: AdamW makes whole steps of
+        # gradients that are nothing but rounding, of which there are more with the prior.
+        encoder = save_text_encoder(tmp_path / "encoder", hidden_size=4)
+        changes |= {**LANGUAGE, "text_encoder": str(encoder), "max_steps": 6}
     readable = tmp_path / "data"
     shutil.copytree(data_folder, readable)
     (readable / "video" / "train" / "broken.mp4").unlink()
@@ -109,7 +112,7 @@ def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path, 
     in_two_processes(two_clips_each, readable, tmp_path, changes)
     train(settings_for(readable, tmp_path / "one", batch_pixels=4 * CLIP_PIXELS, **changes))
     one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
-    assert len(one) == len(two) == 20
+    assert len(one) == len(two) == changes["max_steps"]
     for ours, theirs in zip(one, two, strict=True):
         assert ours.pop("kind") == theirs.pop("kind")
         assert ours.pop("gradient_norm") == pytest.approx(theirs.pop("gradient_norm"), rel=1e-3)
