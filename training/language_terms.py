@@ -159,6 +159,16 @@ def language_terms(
                 "text_conditioned_loss_weight pulls tokens to a map of captions that text_codebook_loss_weight trains: set both"
             )
         if weights["contrastive"] and not captions:
+            logger.warning(
+                "contrastive_loss_weight has no effect: the first clips of %s have no captions", settings.data
+            )
+            weights["contrastive"] = 0.0
+        alignment = _alignment(settings, model)
+        if weights["text_conditioned"] and not weights["text_codebook"]:
+            raise SettingsError(
+                "text_conditioned_loss_weight pulls tokens to a map of captions that text_codebook_loss_weight trains: set both"
+            )
+        if weights["contrastive"] and not captions:
             raise SettingsError(
                 f"contrastive_loss_weight needs captions, and the first clips of {settings.data} have none"
             )

@@ -1,6 +1,7 @@
 """Stages 2 and 3 with their losses of language, through the trainer."""
 
 import json
+import logging
 import shutil
 
 import pytest
@@ -143,6 +144,18 @@ def test_a_stopped_run_goes_on_exactly(data_folder, tmp_path, encoder_folder):
     assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "parts")
     one, other = (tmp_path / name / "stage_1/prior/model.safetensors" for name in ("whole", "parts"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_data_without_captions_is_warned_of(data_folder, tmp_path, encoder_folder, caplog):
+    data = tmp_path / "data"
+    shutil.copytree(data_folder / "video", data / "video")
+    (data / "video" / "train" / "metadata.jsonl").unlink()
+    (data / "video" / "validation" / "metadata.jsonl").unlink()
+    changes = {"image_data": None, "max_steps": 2, **language(encoder_folder)}
+    with caplog.at_level(logging.WARNING):
+        train(settings_for(data, tmp_path / "run", **changes))
+    assert "contrastive_loss_weight has no effect" in caplog.text
+    assert all("contrastive" not in row and row["text_codebook"] == 0 for row in rows_of(tmp_path / "run"))
 
 
 def test_captions_reach_the_tokenizer(data_folder, tmp_path, encoder_folder):

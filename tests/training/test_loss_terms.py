@@ -19,7 +19,7 @@ def test_the_step_decides_which_frames_a_term_looks_at(tiny_model: PyraTokModel,
     values = torch.rand(1, 17, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
     def loss(seed: int) -> float:
-        return float(term(StepView(tiny_model, output, values, (None,), seed)))
+        return float(term(StepView(tiny_model, output, values, (None,), None, seed)))
 
     with torch.no_grad():
         output = tiny_model(values, output_stage_features=True)

@@ -78,6 +78,7 @@ def test_the_saved_model_has_the_averaged_weights(whole_run):
     average = load_file(stage(whole_run) / "checkpoints" / "step_00000004" / "average.safetensors")
     current = load_file(stage(whole_run) / "checkpoints" / "step_00000004" / "model.safetensors")
     weights = dict(model.named_parameters())
+    average = {name.removeprefix("model."): value for name, value in average.items()}
     assert set(average) == {name for name, weight in weights.items() if weight.requires_grad}
     assert all(torch.equal(weights[name], value) for name, value in average.items())
     assert any(not torch.equal(current[name], value) for name, value in average.items())
