@@ -190,6 +190,8 @@ class TrainingSettings:
     resume: bool = True
 
     def __post_init__(self) -> None:
+        if self.mixed_precision is False:  # what YAML makes of no
+            object.__setattr__(self, "mixed_precision", "no")
         hints = typing.get_type_hints(type(self))
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _typed(item.name, getattr(self, item.name), hints[item.name]))

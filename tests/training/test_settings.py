@@ -103,3 +103,8 @@ def test_a_stage_takes_its_own_settings_and_the_model_of_the_one_before(tmp_path
 @pytest.mark.parametrize("name", packaged_recipes())
 def test_every_stage_of_every_recipe_can_be_read(name, stage):
     assert load_settings(name, [f"stage={stage}"]).stage == stage
+
+
+def test_no_is_a_precision_and_not_false():
+    assert load_settings("tiny", ["mixed_precision=no"]).mixed_precision == "no"
+    assert load_settings("default", ["mixed_precision='no'"]).mixed_precision == "no"
