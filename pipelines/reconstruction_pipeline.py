@@ -18,10 +18,15 @@ from ..modeling_pyratok.video_tokens import VideoTokens
 from .bundled_model import BUNDLED_ID
 from .model_loading import load_model
 from .root_repository import RootRepository
-from .token_streams import ReconstructedPiece, chosen_levels, keep_levels, reconstruct_stream, recorded_id
-
-DEFAULT_FPS = 24
-"""Frames per second of a video that does not say, an array for example."""
+from .token_streams import (
+    DEFAULT_FPS,
+    ReconstructedPiece,
+    chosen_levels,
+    keep_levels,
+    reconstruct_stream,
+    recorded_id,
+    tokens_of,
+)
 
 
 @dataclass
@@ -114,18 +119,8 @@ class PyraTokReconstructionPipeline(RootRepository, DiffusionPipeline):
         codes = keep_levels(self.vq_model, encoded.video_codes, levels)
         decoded = self.vq_model.decode(codes, video_size=encoded.video_size, chunk_frames=chunk_frames, **tiles)
         frames = self.video_processor.postprocess_video(decoded.video_values.float(), output_type=output_type)
-        config = self.vq_model.config
-        tokens = VideoTokens(
-            video_codes=codes,
-            video_size=encoded.video_size,
-            fps=file_fps if fps is None else fps,
-            level_strides=config.level_strides,
-            codebook_bits=config.codebook_bits,
-            model_id=self.model_id,
-            weights_fingerprint=self.vq_model.weights_fingerprint(),
-            caption=caption,
-            spatial_multiple=config.spatial_multiple,
-        )
+        rate = file_fps if fps is None else fps
+        tokens = tokens_of(self.vq_model, codes, encoded.video_size, rate, self.model_id, caption)
         self.maybe_free_model_hooks()
         return PyraTokReconstructionOutput(frames=frames, tokens=tokens) if return_dict else (frames, tokens)
 

@@ -18,11 +18,9 @@ from ..modeling_pyratok.text_encoding import MAX_TEXT_TOKENS, EncodedText, TextE
 from ..modeling_pyratok.token_grids import TEMPORAL_STRIDE
 from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor, file_of
 from ..modeling_pyratok.video_reading import read_video
-from ..modeling_pyratok.video_tokens import VideoTokens
 from .root_repository import RootRepository
-from .token_streams import recorded_id
+from .token_streams import DEFAULT_FPS, recorded_id, tokens_of
 
-DEFAULT_FPS = 24
 OUTPUT_TYPES = ("np", "pt", "pil", "codes")
 
 
@@ -156,7 +154,17 @@ class PyraTokTextToVideoPipeline(RootRepository, DiffusionPipeline):
         if output_type != "codes":
             frames = self.decode_preview(codes, request.video_size, output_type)
         captions = [None] * batch if prompt is None else _repeated(prompt, num_videos_per_prompt)
-        tokens: Any = [self._tokens(codes, row, request.video_size, fps, captions[row]) for row in range(batch)]
+        tokens: Any = [
+            tokens_of(
+                self.vq_model,
+                [None if level is None else level[row : row + 1] for level in codes],
+                request.video_size,
+                fps,
+                self.model_id,
+                captions[row],
+            )
+            for row in range(batch)
+        ]
         if isinstance(prompt, str) and batch == 1:
             tokens = tokens[0]
         self.maybe_free_model_hooks()
@@ -236,22 +244,6 @@ class PyraTokTextToVideoPipeline(RootRepository, DiffusionPipeline):
             for token in tokens:
                 yield token
                 bar.update()
-
-    def _tokens(
-        self, codes: Codes, row: int, size: Sequence[int], fps: Fraction | float, caption: str | None
-    ) -> VideoTokens:
-        config = self.vq_model.config
-        return VideoTokens(
-            video_codes=tuple(None if level is None else level[row : row + 1] for level in codes),
-            video_size=tuple(size),
-            fps=fps,
-            level_strides=config.level_strides,
-            codebook_bits=config.codebook_bits,
-            model_id=self.model_id,
-            weights_fingerprint=self.vq_model.weights_fingerprint(),
-            caption=caption,
-            spatial_multiple=config.spatial_multiple,
-        )
 
 
 def _check_fit(vq_model: PyraTokModel, prior: PyraTokPrior, text_encoder: PreTrainedModel) -> None:

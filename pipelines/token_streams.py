@@ -17,6 +17,9 @@ from ..modeling_pyratok.token_fields import check_model_id
 from ..modeling_pyratok.token_grids import TEMPORAL_STRIDE, padded_frames
 from ..modeling_pyratok.video_tokens import VideoTokens
 
+DEFAULT_FPS = 24
+"""Frames per second of a video that does not say, an array for example."""
+
 
 @dataclass(frozen=True)
 class ReconstructedPiece:
@@ -61,6 +64,29 @@ def recorded_id(id_or_folder: str | os.PathLike[str] | None) -> str | None:
     except PyraTokError:
         return None
     return name
+
+
+def tokens_of(
+    model: PyraTokModel,
+    video_codes: Sequence[torch.Tensor | None],
+    video_size: Sequence[int],
+    fps: Fraction | float,
+    model_id: str | None,
+    caption: str | None,
+) -> VideoTokens:
+    """The codes of one video, per level (1, T_l, H_l, W_l) or None, with what this tokenizer says of them."""
+    config = model.config
+    return VideoTokens(
+        video_codes=tuple(video_codes),
+        video_size=tuple(video_size),
+        fps=fps,
+        level_strides=config.level_strides,
+        codebook_bits=config.codebook_bits,
+        model_id=model_id,
+        weights_fingerprint=model.weights_fingerprint(),
+        caption=caption,
+        spatial_multiple=config.spatial_multiple,
+    )
 
 
 def reconstruct_stream(

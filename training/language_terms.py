@@ -163,15 +163,6 @@ def language_terms(
                 "contrastive_loss_weight has no effect: the first clips of %s have no captions", settings.data
             )
             weights["contrastive"] = 0.0
-        alignment = _alignment(settings, model)
-        if weights["text_conditioned"] and not weights["text_codebook"]:
-            raise SettingsError(
-                "text_conditioned_loss_weight pulls tokens to a map of captions that text_codebook_loss_weight trains: set both"
-            )
-        if weights["contrastive"] and not captions:
-            raise SettingsError(
-                f"contrastive_loss_weight needs captions, and the first clips of {settings.data} have none"
-            )
         modules = {
             "contrastive": lambda: ContrastiveTerm(alignment, text_encoder(captions).pooled()),
             "text_conditioned": lambda: TextConditionedTerm(alignment),
@@ -184,13 +175,7 @@ def language_terms(
 def _prior(settings: TrainingSettings, model: PyraTokModel) -> PyraTokPrior:
     """That of the stage before, or a new one; with the tokenizer's codebook projection."""
     config = model.config
-    fixed = {
-        "level_strides": config.level_strides,
-        "spatial_multiple": config.spatial_multiple,
-        "codebook_bits": config.codebook_bits,
-        "codebook_size": config.hidden_size,
-        "text_hidden_size": config.text_hidden_size,
-    }
+    fixed = {"level_strides": config.level_strides, "spatial_multiple": config.spatial_multiple}
     if settings.text_encoder is not None:
         fixed["text_encoder"] = settings.text_encoder
 
@@ -201,29 +186,47 @@ def _prior(settings: TrainingSettings, model: PyraTokModel) -> PyraTokPrior:
             return made
         return PyraTokPrior.from_body(settings.prior_body, **options).float()
 
-    prior = _component(settings, PRIOR, PyraTokPrior, PyraTokPriorConfig, new, fixed, settings.prior_config or {})
-    prior.share_codebook(model.codebook)
-    return prior
+    wanted = settings.prior_config or {}
+    return _component(settings, model, PRIOR, PyraTokPrior, PyraTokPriorConfig, new, fixed, wanted)
 
 
 def _alignment(settings: TrainingSettings, model: PyraTokModel) -> PyraTokTextAlignment:
-    config = model.config
-    fixed = {
-        "num_levels": config.num_levels,
-        "codebook_bits": config.codebook_bits,
-        "codebook_size": config.hidden_size,
-        "text_hidden_size": config.text_hidden_size,
-    }
+    """The same of what compares tokens with captions."""
 
     def new(options: dict[str, Any]) -> PyraTokTextAlignment:
         return PyraTokTextAlignment(PyraTokTextAlignmentConfig(**options))
 
-    alignment = _component(settings, ALIGNMENT, PyraTokTextAlignment, PyraTokTextAlignmentConfig, new, fixed, {})
-    alignment.share_codebook(model.codebook)
-    return alignment
+    kinds = (PyraTokTextAlignment, PyraTokTextAlignmentConfig)
+    return _component(settings, model, ALIGNMENT, *kinds, new, {"num_levels": model.config.num_levels}, {})
 
 
 def _component(
+    settings: TrainingSettings,
+    model: PyraTokModel,
+    name: str,
+    kind: type[PreTrainedModel],
+    config_kind: type,
+    new: Callable[[dict[str, Any]], PreTrainedModel],
+    fixed: dict[str, Any],
+    wanted: dict[str, Any],
+) -> Any:
+    """A model that lies beside the one that the stage starts from, or what `new` makes of its settings.
+
+    It has the sizes and the codebook projection of the tokenizer, and what is `fixed`; `wanted` may name none of these.
+    """
+    config = model.config
+    fixed = {
+        **fixed,
+        "codebook_bits": config.codebook_bits,
+        "codebook_size": config.hidden_size,
+        "text_hidden_size": config.text_hidden_size,
+    }
+    component = _found_or_new(settings, name, kind, config_kind, new, fixed, wanted)
+    component.share_codebook(model.codebook)
+    return component
+
+
+def _found_or_new(
     settings: TrainingSettings,
     name: str,
     kind: type[PreTrainedModel],
@@ -232,7 +235,7 @@ def _component(
     fixed: dict[str, Any],
     wanted: dict[str, Any],
 ) -> Any:
-    """A model that lies beside the one that the stage starts from, or what `new` makes of its settings."""
+    """See `_component`."""
     if taken := sorted(fixed.keys() & wanted.keys()):
         raise SettingsError(f"{name}_config names {', '.join(taken)}, which the tokenizer decides; leave it out")
     folder = _component_folder(settings, name)
