@@ -50,6 +50,9 @@ def refuse_another_run(settings: TrainingSettings) -> None:
             raise SettingsError(_differs(folder, name, before.get(name), now[name]))
     if settings.image_data is not None and (before["image_share"] > 0) != (now["image_share"] > 0):
         raise SettingsError(_differs(folder, "image_share", before["image_share"], now["image_share"]))
+    share = "tokenizer_learning_rate_share"  # 0 is a frozen tokenizer, of which no average and no moments were kept
+    if (before.setdefault(share, 1.0) > 0) != (now[share] > 0):
+        raise SettingsError(_differs(folder, share, before[share], now[share]))
     for name in (name for name in now if name.endswith("_loss_weight")):
         if (before.get(name, 0.0) > 0) != (now[name] > 0):  # each term has weights of its own
             raise SettingsError(_differs(folder, name, before.get(name, 0.0), now[name]))

@@ -9,7 +9,8 @@ matrix (O, C t h w).
 import torch
 from torch import nn
 
-from .settings import TrainingSettings
+from .objective import Objective
+from .settings import SettingsError, TrainingSettings
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of Muon's quintic iteration: steep at zero, so that five rounds bring all singular values near one."""
@@ -71,9 +72,32 @@ def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
     return wide if x.shape[0] <= x.shape[1] else wide.T
 
 
-def new_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimizer of the trainable weights; scales, biases and single vectors are not decayed."""
-    weights = [weight for weight in module.parameters() if weight.requires_grad]
+def new_optimizer(objective: Objective, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """The optimizer of the trainable weights; scales, biases and single vectors are not decayed.
+
+    Groups have a `share`: their learning rate is that part of the run's.
+
+    Raises SettingsError if nothing can be trained.
+    """
+    tokenizer = [weight for weight in objective.model.parameters() if weight.requires_grad]
+    parts = {settings.tokenizer_learning_rate_share: tokenizer}
+    parts[1.0] = [*parts.get(1.0, []), *objective.trained_extras().values()]
+    groups = [
+        {**group, "share": share, "lr": share * settings.learning_rate}
+        for share, weights in parts.items()
+        for group in _groups(weights, settings)
+    ]
+    if not groups:
+        raise SettingsError(
+            "nothing learns: the tokenizer is frozen (tokenizer_learning_rate_share=0), and no term of language has weights"
+        )
+    betas = (settings.beta_one, settings.beta_two)
+    if settings.optimizer == "muon":
+        return Muon(groups, settings.learning_rate, betas)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True)
+
+
+def _groups(weights: list[nn.Parameter], settings: TrainingSettings) -> list[dict]:
     orthogonal = [weight for weight in weights if settings.optimizer == "muon" and _is_wide_kernel(weight)]
     taken = set(map(id, orthogonal))
     rest = [weight for weight in weights if id(weight) not in taken]
@@ -82,11 +106,7 @@ def new_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.
         {"params": [w for w in rest if w.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [w for w in rest if w.dim() <= 1], "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
-    betas = (settings.beta_one, settings.beta_two)
-    if settings.optimizer == "muon":
-        return Muon(groups, settings.learning_rate, betas)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True)
+    return [group for group in groups if group["params"]]
 
 
 def _is_wide_kernel(weight: torch.Tensor) -> bool:

@@ -26,6 +26,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("learning_rate max_gradient_norm checkpoint_minutes", lambda v: v > 0, "above 0"),
     ("image_share resized_share flip_share final_learning_rate_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
     ("mask_share caption_dropout unreadable_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
+    ("tokenizer_learning_rate_share", lambda v: 0 <= v <= 1, "between 0 and 1"),
     ("minimum_scale", lambda v: 0 < v <= 1, "above 0 and at most 1"),
     ("beta_one beta_two average_decay", lambda v: 0 <= v < 1, "at least 0 and below 1"),
 )
@@ -95,6 +96,8 @@ class TrainingSettings:
         max_steps: length of the run, and of the learning rate's cosine.
         gradient_accumulation: batches per step.
         learning_rate, warmup_steps, final_learning_rate_share: linear warm-up, then cosine down to that share.
+        tokenizer_learning_rate_share: how much of that the tokenizer gets, beside a prior and an alignment that are new and
+            learn faster than it may; 0 leaves the tokenizer as it is.
         optimizer: "adamw", or "muon", which takes the kernels of convolutions in orthogonal steps and the rest as AdamW does.
         weight_decay: on weights with more than one dimension.
         beta_one, beta_two: of AdamW.
@@ -167,6 +170,7 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     final_learning_rate_share: float = 0.05
+    tokenizer_learning_rate_share: float = 1.0
     optimizer: str = "adamw"
     weight_decay: float = 0.01
     beta_one: float = 0.9

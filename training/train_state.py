@@ -117,6 +117,8 @@ def new_state(settings: TrainingSettings) -> TrainState:
         raise SettingsError("mixed_precision=fp16 needs a GPU, and this run is on the CPU; set it to bf16, or to no")
     set_seed(settings.seed, device_specific=False)
     model = starting_model(settings)
+    if settings.tokenizer_learning_rate_share == 0:
+        model.requires_grad_(False)
     rows = open_split_rows(settings.data, settings.train_split, settings.validation_split)
     text_encoder = _text_encoder(settings, model, accelerator.device)
     captions = _captions(rows.train) if settings.contrastive_loss_weight else []

@@ -113,7 +113,7 @@ def training_step(state: TrainState) -> None:
         state.step, settings.max_steps, settings.warmup_steps, settings.final_learning_rate_share
     )
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group["share"]
     for _ in range(MOST_OVERFLOWS):
         measured = _gradients(state)
         if not _overflowed(state, measured):

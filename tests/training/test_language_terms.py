@@ -79,7 +79,30 @@ def test_where_a_prior_is_looked_for(data_folder, tmp_path, encoder_folder, layo
     assert torch.equal(prior.from_text.weight, expected) == (layout != "working folder")
 
 
-@pytest.mark.parametrize("changes", [{"prior_loss_weight": 0.0}, {"text_encoder": "another"}])
+@pytest.mark.parametrize("share", [0.01, 0])
+def test_a_tokenizer_beside_a_prior_that_learns_faster(data_folder, tmp_path, encoder_folder, share):
+    train(settings_for(data_folder, tmp_path))
+    start = load_model(tmp_path / "stage_1" / "model")
+    changes = language(encoder_folder, stage=2, learning_rate=1e-2, tokenizer_learning_rate_share=share)
+    settings = settings_for(data_folder, tmp_path, average_decay=0.0, weight_decay=0.0, **changes)
+    new = new_state(settings).objective.trained_extras()
+    state = train(settings)
+    moved = [
+        float((weight - start.state_dict()[name]).detach().abs().max())
+        for name, weight in load_model(tmp_path / "stage_2" / "model").named_parameters()
+    ]
+    farthest = 4 * 1e-2 * share  # AdamW's steps are at most about as long as the learning rate
+    assert max(moved) == 0 if share == 0 else 0 < max(moved) < 2 * farthest
+    learned = state.objective.trained_extras()
+    assert any(float((learned[name] - new[name]).detach().abs().max()) > 1e-2 for name in new)
+    if share == 0:
+        again = load_model(tmp_path / "stage_2" / "model")
+        assert again.weights_fingerprint() == start.weights_fingerprint()  # its tokens are still good
+
+
+@pytest.mark.parametrize(
+    "changes", [{"prior_loss_weight": 0.0}, {"text_encoder": "another"}, {"tokenizer_learning_rate_share": 0}]
+)
 def test_resuming_with_other_terms_is_refused(data_folder, tmp_path, encoder_folder, changes):
     train(settings_for(data_folder, tmp_path, **language(encoder_folder)))
     with pytest.raises(SettingsError, match=next(iter(changes))):
@@ -129,8 +152,9 @@ def test_a_pretrained_body(data_folder, tmp_path, encoder_folder):
         new_state(settings_for(data_folder, tmp_path, **{**changes, "prior_body": str(tmp_path / "nothing")}))
 
 
-def test_a_stopped_run_goes_on_exactly(data_folder, tmp_path, encoder_folder):
-    changes = language(encoder_folder, checkpoint_minutes=1e-9, workers=1)
+@pytest.mark.parametrize("share", [0.1, 0])
+def test_a_stopped_run_goes_on_exactly(data_folder, tmp_path, encoder_folder, share):
+    changes = language(encoder_folder, checkpoint_minutes=1e-9, workers=1, tokenizer_learning_rate_share=share)
     whole = settings_for(data_folder, tmp_path / "whole", **changes)
     train(whole)
     first = settings_for(data_folder, tmp_path / "parts", **changes)

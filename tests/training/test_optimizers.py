@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from pyratok.training.objective import Objective
 from pyratok.training.optimizers import UPDATE_SIZE, Muon, new_optimizer, orthogonalized
-from pyratok.training.settings import TrainingSettings
+from pyratok.training.settings import SettingsError, TrainingSettings
 
 
 @pytest.mark.parametrize("shape", [(40, 300), (300, 40), (64, 64)])
@@ -64,8 +65,27 @@ def test_which_weights_step_how():
     module.wide, module.lora, module.scale, module.linear = wide, lora, scale, linear
     frozen = module.frozen = nn.Parameter(torch.zeros(64, 8, 3, 3), requires_grad=False)
     settings = TrainingSettings(output_folder="out", data="data", model_config={}, optimizer="muon")
-    orthogonal, decayed, rest = (group["params"] for group in new_optimizer(module, settings).param_groups)
+    groups = new_optimizer(Objective(module, {}), settings).param_groups
+    orthogonal, decayed, rest = (group["params"] for group in groups)
     assert [id(weight) for weight in orthogonal] == [id(wide)]
     assert {id(weight) for weight in decayed} == {id(lora), id(scale), id(linear.weight)}
     assert [id(weight) for weight in rest] == [id(linear.bias)]
     assert id(frozen) not in map(id, [*orthogonal, *decayed, *rest])
+
+
+def test_the_tokenizer_gets_its_share_of_the_learning_rate():
+    tokenizer, term = two_layers(), nn.Linear(4, 4)
+    objective = Objective(tokenizer, {"term": (1.0, term)})
+    settings = TrainingSettings(
+        output_folder="out", data="data", model_config={}, learning_rate=0.1, tokenizer_learning_rate_share=0.2
+    )
+    rates = {id(w): group["lr"] for group in new_optimizer(objective, settings).param_groups for w in group["params"]}
+    assert all(rates.pop(id(weight)) == pytest.approx(0.02) for weight in tokenizer.parameters())
+    assert all(rates.pop(id(weight)) == pytest.approx(0.1) for weight in term.parameters())
+    assert not rates
+
+
+def test_a_run_in_which_nothing_learns_is_refused():
+    settings = TrainingSettings(output_folder="out", data="data", model_config={})
+    with pytest.raises(SettingsError, match="nothing learns"):
+        new_optimizer(Objective(two_layers().requires_grad_(False), {}), settings)
