@@ -2,9 +2,10 @@
 
     python benchmarks/language.py runs/mine/stage_2 path/to/video [--json language.json] [--clips 43]
 
-The folder is that of a stage of training, with `model/`, `prior/` and `alignment/`; what is missing is left out. Clips are the
-centres of the validation files, 17 x 64 x 64, and captions are theirs. Retrieval and likelihoods are from tokens that were made
-without the caption, so that none of it is told beforehand.
+The folder is that of a stage of training, with `model/`, `prior/` and `alignment/`; what is missing is left out. Clips are 17
+frames from the middle of the validation files, of which the largest square in the middle is brought to 64 x 64, so that most of
+what the caption tells of is to be seen. Retrieval and likelihoods are from tokens that were made without the caption, so that
+none of it is told beforehand.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from pyratok.modeling_pyratok.binary_codebook import codes_to_bits
 from pyratok.modeling_pyratok.pixel_values import frames_to_values
 from pyratok.pipelines.model_loading import load_component, load_model
 from pyratok.training.clip_buckets import ClipBucket
-from pyratok.training.clip_decoding import UNREADABLE, centre_clip
+from pyratok.training.clip_decoding import UNREADABLE, centre_clip, open_media
+from pyratok.training.clip_windows import resized
 from pyratok.training.data_sources import open_rows
 from pyratok.training.reconstruction_evaluation import json_values
 
@@ -44,7 +46,10 @@ def described_clips(source: str, split: str, limit: int) -> tuple[list[torch.Ten
     for row in open_rows(source, split).rows:
         if row["caption"] and row["problem"] is None and len(clips) < limit:
             with contextlib.suppress(*UNREADABLE):
-                clips.append(centre_clip(row["media"], ClipBucket(*SIZE, 1)))
+                with open_media(row["media"]) as reader:
+                    side = min(reader.info.height, reader.info.width)
+                square = centre_clip(row["media"], ClipBucket(SIZE[0], side, side, 1))
+                clips.append(resized(square, *SIZE[1:]))
                 captions.append(row["caption"])
     return clips, captions
 
