@@ -10,8 +10,14 @@ from .model_loading import CANNOT_LOAD, load_component, load_model, reason_of
 from .text_encoder_loading import load_text_encoder
 from .text_to_video_pipeline import PyraTokTextToVideoPipeline
 
-MODEL, PRIOR = "model", "prior"
-"""Folders of the tokenizer and the prior within that of a stage of training."""
+MODEL, PRIOR, ALIGNMENT = "model", "prior", "alignment"
+"""Folders of the tokenizer and of what belongs to it within that of a stage of training."""
+
+
+def component_folder(model: Path, name: str) -> Path | None:
+    """Where the model `name` lies that belongs to the tokenizer in `model`: in its repository, or beside `model/`."""
+    folders = [model / name, *([model.parent / name] if model.name == MODEL else [])]
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
 
 
 def load_text_to_video(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> PyraTokTextToVideoPipeline:
@@ -27,7 +33,7 @@ def load_text_to_video(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> Pyr
             "stage=2 prior_loss_weight=1.5 text_encoder=pyratok` and give the folder of that stage"
         )
     if (folder / MODEL / "config.json").is_file():
-        return _assembled(folder)
+        return assembled_text_to_video(folder / MODEL, folder / PRIOR)
     source = (
         name if name == BUNDLED_ID else resolve_model(name)
     )  # what is no folder and no Hub id is not asked for there
@@ -39,12 +45,12 @@ def load_text_to_video(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> Pyr
         raise PyraTokError(f"the model {name!r} cannot be loaded: {reason_of(problem)}") from problem
 
 
-def _assembled(folder: Path) -> PyraTokTextToVideoPipeline:
-    """From the parts that a stage of training left."""
-    prior = load_component(PyraTokPrior, folder / PRIOR)
-    if prior.config.text_encoder is None:
+def assembled_text_to_video(model: Path, prior: Path) -> PyraTokTextToVideoPipeline:
+    """The pipeline from the folders of its parts, as a stage of training leaves them. Raises PyraTokError."""
+    loaded = load_component(PyraTokPrior, prior)
+    if loaded.config.text_encoder is None:
         raise PyraTokError(
-            f"the prior in {folder} was trained without a text encoder: give text_encoder when you train one"
+            f"the prior in {prior} was trained without a text encoder: give text_encoder when you train one"
         )
-    encoder = load_text_encoder(prior.config.text_encoder)
-    return PyraTokTextToVideoPipeline(load_model(folder / MODEL), prior, encoder.model, encoder.tokenizer)
+    encoder = load_text_encoder(loaded.config.text_encoder)
+    return PyraTokTextToVideoPipeline(load_model(model), loaded, encoder.model, encoder.tokenizer)

@@ -1,6 +1,7 @@
 """Writes the bundled model: `python -m pyratok.training.bundling runs/default/model [figures.json] [--curves curves.png]`.
 
-The weights are stored in float16, half the bytes; the configuration says float32, so they are computed with in float32.
+A prior and a text alignment that lie beside the model, as stages 2 and 3 leave them, go with it. The weights are stored in
+float16, half the bytes; the configuration says float32, so they are computed with in float32.
 """
 
 import argparse
@@ -13,10 +14,12 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from ..modeling_pyratok.errors import PyraTokError, system_reason
+from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
 from ..pipelines.bundled_model import BUNDLED_FOLDER
-from ..pipelines.model_loading import load_model
+from ..pipelines.model_loading import load_component, load_model
 from ..pipelines.reconstruction_pipeline import PyraTokReconstructionPipeline
 from ..pipelines.text_encoder_loading import ENCODER_FOLDER, TOKENIZER_FOLDER
+from ..pipelines.text_to_video_loading import ALIGNMENT, PRIOR, assembled_text_to_video, component_folder
 from .checkpoints import write_folder
 
 CARD = "README.md"
@@ -24,9 +27,10 @@ FIGURES = "evaluation.json"
 CURVES = "curves.png"
 WEIGHTS = "model.safetensors"
 KEPT_FOLDERS = (ENCODER_FOLDER, TOKENIZER_FOLDER)
-"""Components beside the tokenizer, which do not change with it."""
+"""Components beside the tokenizer, which do not change with it; a prior and an alignment do, and old ones go."""
 
 MAX_BYTES = 20_000_000
+"""Of the tokenizer with its card, and again of the prior and the alignment."""
 
 LINK = re.compile(r"\]\(([^)\s#]+)")
 """The target of a link or picture in Markdown, without what it points to within a file."""
@@ -40,13 +44,21 @@ def bundle(
     Its measured `figures` (JSON) and the `curves` of its training (PNG) go with it. The card in `target` stays, and so do
     the text encoder and what the card links to, where that is not new. Raises PyraTokError, and leaves `target` as it was,
     if the source is not a complete model, a weight does not fit into float16, the card links to a file that is not there, or
-    what is not the text encoder would be larger than 20 MB.
+    the tokenizer, or what lies beside it but for the text encoder, would be larger than 20 MB.
     """
-    model = load_model(source)
+    prior, alignment = (component_folder(source, name) for name in (PRIOR, ALIGNMENT))
+    pipeline = (
+        PyraTokReconstructionPipeline(load_model(source)) if prior is None else assembled_text_to_video(source, prior)
+    )
+    compared = None if alignment is None else load_component(PyraTokTextAlignment, alignment)
 
     def write(folder: Path) -> None:
-        PyraTokReconstructionPipeline(model).save_pretrained(folder)
-        _halve(folder / WEIGHTS)
+        pipeline.save_pretrained(folder)
+        if compared is not None:
+            compared.save_pretrained(folder / ALIGNMENT)
+        for name in (".", PRIOR, ALIGNMENT):
+            if (folder / name / WEIGHTS).is_file():
+                _halve(folder / name / WEIGHTS)
         for file, name in ((figures, FIGURES), (curves, CURVES)):
             if file is not None:
                 _copy(file, folder / name)
@@ -54,12 +66,13 @@ def bundle(
             _copy(target / CARD, folder / CARD)
             _keep_linked(target, folder)
         load_model(folder)  # refuses what is not complete
-        size = sum(path.stat().st_size for path in folder.iterdir())
         for name in KEPT_FOLDERS:
-            if (target / name).is_dir():
+            if (target / name).is_dir() and not (folder / name).is_dir():
                 shutil.copytree(target / name, folder / name)
-        if size > MAX_BYTES:
-            raise PyraTokError(f"the bundled model takes {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
+        beside = [path for name in (PRIOR, ALIGNMENT) for path in (folder / name).glob("*")]
+        for what, paths in (("model", folder.glob("*.*")), ("prior with the alignment", beside)):
+            if (size := sum(path.stat().st_size for path in paths)) > MAX_BYTES:
+                raise PyraTokError(f"the bundled {what} takes {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
 
     write_folder(target, write)
 

@@ -21,12 +21,9 @@ from ..modeling_pyratok.text_encoding import TextEncoder
 from ..modeling_pyratok.token_grids import padded_size
 from ..pipelines.bundled_model import resolve_model
 from ..pipelines.model_loading import load_component
-from ..pipelines.text_to_video_loading import MODEL, PRIOR
+from ..pipelines.text_to_video_loading import ALIGNMENT, PRIOR, component_folder
 from .objective import StepView
 from .settings import SettingsError, TrainingSettings
-
-ALIGNMENT = "alignment"
-"""Folder of the model beside `model/` and `prior/` in a stage's folder."""
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +235,8 @@ def _found_or_new(
     """See `_component`."""
     if taken := sorted(fixed.keys() & wanted.keys()):
         raise SettingsError(f"{name}_config names {', '.join(taken)}, which the tokenizer decides; leave it out")
-    folder = _component_folder(settings, name)
+    start = settings.start_model
+    folder = None if start is None else component_folder(Path(resolve_model(start)), name)
     try:
         if folder is None:
             return new({**fixed, **wanted})
@@ -254,12 +252,3 @@ def _found_or_new(
                 f"the {name} in {folder} has {key}={getattr(config, key)}, the tokenizer {value}; they do not fit"
             )
     return load_component(kind, folder)
-
-
-def _component_folder(settings: TrainingSettings, name: str) -> Path | None:
-    """Where the model `name` lies that belongs to the one that the stage starts from: in its repository, or beside `model/`."""
-    if settings.start_model is None:
-        return None
-    start = Path(resolve_model(settings.start_model))
-    folders = [start / name, *([start.parent / name] if start.name == MODEL else [])]
-    return next((folder for folder in folders if (folder / "config.json").is_file()), None)

@@ -1,5 +1,6 @@
 """The bundled model is replaced by a checked one, or stays."""
 
+import shutil
 import stat
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_text import save_text_encoder
 
 import pyratok
 from pyratok.pipelines.model_loading import load_model
@@ -51,6 +53,36 @@ def test_the_bundled_model(source, target, tiny_model, tmp_path):
     bundle(source, target, tmp_path / "figures.json")
     assert (target / "evaluation.json").read_text() == '{"psnr": 30}'
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_prior_and_an_alignment_go_with_the_model(source, target, tmp_path, monkeypatch):
+    sizes = {"text_hidden_size": 12, "codebook_size": 16}
+    encoder = save_text_encoder(tmp_path / "encoder")
+    torch.manual_seed(0)
+    prior = pyratok.PyraTokPrior(pyratok.PyraTokPriorConfig.tiny(text_encoder=str(encoder), head_size=4000))
+    alignment = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig(**sizes))
+    prior.save_pretrained(source.parent / "prior")
+    alignment.save_pretrained(source.parent / "alignment")
+    bundle(source, target)
+    for name, component in (("prior", prior), ("alignment", alignment)):
+        stored = load_file(target / name / "model.safetensors")
+        assert {value.dtype for value in stored.values()} == {torch.float16}
+        again = type(component).from_pretrained(target / name, dtype=torch.float32)
+        for ours, theirs in zip(again.parameters(), component.parameters(), strict=True):
+            assert torch.equal(ours, theirs.half().float())
+    pipeline = pyratok.PyraTokTextToVideoPipeline.from_pretrained(target)
+    assert pipeline("a dog", num_frames=5, height=32, width=32).frames.shape == (1, 5, 32, 32, 3)
+    assert pyratok.PyraTokReconstructionPipeline.from_pretrained(target).vq_model.config == pipeline.vq_model.config
+    before = contents(target / "prior")
+    beside = sum(len(c) for name in ("prior", "alignment") for c in contents(target / name).values())
+    with monkeypatch.context() as patch, pytest.raises(pyratok.PyraTokError, match="prior with the alignment takes"):
+        patch.setattr(bundling, "MAX_BYTES", beside - 1)
+        bundle(source, target)
+    assert contents(target / "prior") == before
+    for name in ("prior", "alignment"):
+        shutil.rmtree(source.parent / name)
+    bundle(source, target)
+    assert not (target / "prior").exists() and not (target / "alignment").exists()  # they were of other tokens
 
 
 def test_what_the_card_links_to_is_new_or_stays(source, target, tmp_path):
