@@ -32,7 +32,7 @@ SUBSETS: dict[str, tuple[int, ...]] = {"4": (4,), "3-4": (3, 4), "2-4": (2, 3, 4
 SINGLE_SCALE: dict[str, tuple[tuple, tuple, int]] = {
     "4": (((4, 16),), (3,), 16),
     "3-4": (((4, 16), (4, 16)), (3, 3), 16),
-    "2-4": (((4, 8),), (1,), 24),
+    "2-4": (((4, 8), (4, 8)), (1, 1), 12),
     "1-4": (((4, 8), (4, 8)), (1, 1), 20),
 }
 """Strides, stages and bits per code of the model of one scale with as many bits."""
