@@ -19,6 +19,9 @@ README = Path(pyratok.__file__).resolve().parent / "README.md"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+PYTHON_EXAMPLES = ["encode_and_decode", "stream", "token_file", "text_to_video", "captions", "from_backbone"]
+
+
 def blocks(language: str) -> list[str]:
     """The code of all blocks in this language, in order."""
     return [code for found, code in BLOCK.findall(README.read_text("utf-8")) if found == language]
@@ -44,9 +47,9 @@ def folder(tmp_path_factory, clips) -> Path:
     return folder
 
 
-def test_there_are_the_five_examples():
+def test_there_are_the_seven_examples():
     assert len(blocks("bash")) == 1
-    assert len(blocks("python")) == 4
+    assert len(blocks("python")) == 6
 
 
 def test_bash_examples_leave_their_results(folder):
@@ -54,7 +57,7 @@ def test_bash_examples_leave_their_results(folder):
         assert (folder / name).exists(), name
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=["encode_and_decode", "stream", "token_file", "from_backbone"])
+@pytest.mark.parametrize("code", blocks("python"), ids=PYTHON_EXAMPLES)
 def test_python_examples_run(code, folder):
     run([sys.executable, "-c", code], folder)
     if "decoded.mp4" in code:

@@ -142,7 +142,39 @@ def test_only_the_bundled_id_is_looked_up_locally(monkeypatch):
 
 def test_the_bundled_model_is_complete_and_small():
     pyratok.PyraTokReconstructionPipeline.from_pretrained("pyratok")
-    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) <= 20e6
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.glob("*.*")) <= 20e6
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.glob("prior/*")) <= 20e6
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.glob("text_encoder/*")) <= 15e6
+
+
+@pytest.mark.slow
+def test_the_bundled_prior_knows_real_tokens_and_generates(clips):
+    """Bounds against a broken model; what it reaches stands in its card."""
+    pipeline = pyratok.PyraTokTextToVideoPipeline.from_pretrained("pyratok")
+    frames = pyratok.read_video(clips["dog"], max_frames=9)[0][:, :64, :64].numpy()
+    values = pyratok.PyraTokVideoProcessor()(frames)["pixel_values_videos"]
+    codes = pipeline.vq_model.encode(values).video_codes
+    text = pyratok.load_text_encoder("pyratok")(["a dog on the grass"])
+    size = (9, 64, 64)
+    for level, bits in enumerate(pipeline.prior.score(codes, size, text.embeds, text.mask), start=1):
+        assert bits < 15, level
+    noise = [torch.randint(2**16, level.shape, generator=torch.Generator().manual_seed(0)) for level in codes]
+    assert all(bits > 16 for bits in pipeline.prior.score(noise, size, text.embeds, text.mask))
+    one, other = (
+        pipeline("a rabbit", num_frames=5, height=32, width=32, generator=torch.Generator().manual_seed(1)).frames
+        for _ in range(2)
+    )
+    assert (one == other).all() and one.std() > 0.05  # a picture of something
+
+
+def test_the_bundled_alignment_tells_captions_apart(clips):
+    model = pyratok.PyraTokModel.from_pretrained(BUNDLED_FOLDER)
+    alignment = pyratok.PyraTokTextAlignment.from_pretrained(BUNDLED_FOLDER / "alignment")
+    frames = pyratok.read_video(clips["bunny"], max_frames=17)[0].numpy()
+    codes = model.encode(pyratok.PyraTokVideoProcessor()(frames)["pixel_values_videos"]).video_codes
+    captions = ["the rabbit stands on a meadow", "a man in front of a webcam, with a world map on the wall"]
+    similar = alignment(codes, pyratok.load_text_encoder("pyratok")(captions).pooled())
+    assert similar.shape == (1, 2) and similar[0, 0] > similar[0, 1]
 
 
 @pytest.mark.slow
