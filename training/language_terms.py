@@ -91,7 +91,8 @@ class AlignmentTerm(nn.Module):
         described = view.text.mask.any(dim=1)
         logits = [level[described] for level in view.output.bit_logits]
         if not described.any():
-            return sum(level.sum() for level in logits)
+            # With a gradient, of zero: the tokenizer may be frozen, and this the only term.
+            return 0.0 * sum(weight.sum() for weight in self.alignment.parameters() if weight.requires_grad)
         return self.losses(view, logits, view.text.pooled()[described]).sum() / len(described)
 
     def losses(self, view: StepView, logits: list[torch.Tensor], pooled_text: torch.Tensor) -> torch.Tensor:

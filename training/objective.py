@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from ..modeling_pyratok.binary_codebook import codes_to_bits
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.outputs import PyraTokOutput
 from ..modeling_pyratok.text_encoding import EncodedText, TextEncoder
@@ -20,7 +21,8 @@ from ..modeling_pyratok.text_encoding import EncodedText, TextEncoder
 class StepView:
     """What a term may look at.
 
-    output: what the tokenizer gave for the masked clips, with `stage_features`. values: the clips themselves,
+    output: what the tokenizer gave for the masked clips, with `stage_features`; of a frozen one the codes alone, and their bits
+    as `bit_logits`. values: the clips themselves,
     (B, T, 3, H, W) in [-1, 1]. captions: of each clip, None where there is none or it was left out.
     text: the captions' embeddings, if the run has a text encoder.
     seed: of what a term draws at random, another one in every step, the same in all processes.
@@ -94,20 +96,30 @@ class Objective(nn.Module):
         """
         (run_model,) = self._runnable
         text = None if self.text_encoder is None else self.text_encoder(captions)
-        output = run_model(
-            pixel_values_videos=masked,
-            text_embeds=None if text is None else text.embeds,
-            text_mask=None if text is None else text.mask,
-            target_values=values,
-            present_levels=present_levels,
-            output_stage_features=bool(self.terms),
-        )
-        total, losses = output.loss, dict(output.losses)
+        given = {} if text is None else {"text_embeds": text.embeds, "text_mask": text.mask}
+        if any(weight.requires_grad for weight in self.model.parameters()):
+            output = run_model(
+                pixel_values_videos=masked,
+                **given,
+                target_values=values,
+                present_levels=present_levels,
+                output_stage_features=bool(self.terms),
+            )
+            total, losses = output.loss, dict(output.losses)
+        else:
+            output = self._encoded(masked, given)
+            total, losses = torch.zeros((), device=values.device), {}
         view = StepView(self.model, output, values, captions, text, seed)
         for name, term in self.terms.items():
             losses[name] = term(view)
             total = total + self.weights[name] * losses[name]
         return total, losses, output.video_codes
+
+    def _encoded(self, masked: torch.Tensor, text: dict[str, torch.Tensor]) -> PyraTokOutput:
+        """What terms see of a frozen tokenizer: its tokens. Nothing is decoded, for there is nothing to be learned from it."""
+        codes = self.model.encode(masked, **text).video_codes
+        bits = tuple(codes_to_bits(level, self.model.config.codebook_bits, self.model.dtype) for level in codes)
+        return PyraTokOutput(video_codes=codes, bit_logits=bits)
 
     def components(self) -> dict[str, PreTrainedModel]:
         """Models inside terms that are worth having beside the tokenizer, by the name of their folder."""

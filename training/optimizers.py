@@ -79,17 +79,16 @@ def new_optimizer(objective: Objective, settings: TrainingSettings) -> torch.opt
 
     Raises SettingsError if nothing can be trained.
     """
+    share = settings.tokenizer_learning_rate_share
     tokenizer = [weight for weight in objective.model.parameters() if weight.requires_grad]
-    parts = {settings.tokenizer_learning_rate_share: tokenizer}
-    parts[1.0] = [*parts.get(1.0, []), *objective.trained_extras().values()]
     groups = [
-        {**group, "share": share, "lr": share * settings.learning_rate}
-        for share, weights in parts.items()
-        for group in _groups(weights, settings)
+        *_groups(tokenizer, share, settings),
+        *_groups(list(objective.trained_extras().values()), 1.0, settings),
     ]
     if not groups:
         raise SettingsError(
-            "nothing learns: the tokenizer is frozen (tokenizer_learning_rate_share=0), and no term of language has weights"
+            "nothing learns: the tokenizer has no trainable weights (tokenizer_learning_rate_share=0 freezes it), and no "
+            "term of the loss brings any"
         )
     betas = (settings.beta_one, settings.beta_two)
     if settings.optimizer == "muon":
@@ -97,7 +96,7 @@ def new_optimizer(objective: Objective, settings: TrainingSettings) -> torch.opt
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True)
 
 
-def _groups(weights: list[nn.Parameter], settings: TrainingSettings) -> list[dict]:
+def _groups(weights: list[nn.Parameter], share: float, settings: TrainingSettings) -> list[dict]:
     orthogonal = [weight for weight in weights if settings.optimizer == "muon" and _is_wide_kernel(weight)]
     taken = set(map(id, orthogonal))
     rest = [weight for weight in weights if id(weight) not in taken]
@@ -106,7 +105,8 @@ def _groups(weights: list[nn.Parameter], settings: TrainingSettings) -> list[dic
         {"params": [w for w in rest if w.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [w for w in rest if w.dim() <= 1], "weight_decay": 0.0},
     ]
-    return [group for group in groups if group["params"]]
+    learning_rate = {"share": share, "lr": share * settings.learning_rate}
+    return [{**group, **learning_rate} for group in groups if group["params"]]
 
 
 def _is_wide_kernel(weight: torch.Tensor) -> bool:

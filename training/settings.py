@@ -97,7 +97,7 @@ class TrainingSettings:
         gradient_accumulation: batches per step.
         learning_rate, warmup_steps, final_learning_rate_share: linear warm-up, then cosine down to that share.
         tokenizer_learning_rate_share: how much of that the tokenizer gets, beside a prior and an alignment that are new and
-            learn faster than it may; 0 leaves the tokenizer as it is.
+            learn faster than it may; 0 leaves the tokenizer as it is, and decodes nothing.
         optimizer: "adamw", or "muon", which takes the kernels of convolutions in orthogonal steps and the rest as AdamW does.
         weight_decay: on weights with more than one dimension.
         beta_one, beta_two: of AdamW.
@@ -200,10 +200,21 @@ class TrainingSettings:
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _typed(item.name, getattr(self, item.name), hints[item.name]))
         self._check_choices()
+        self._check_frozen_tokenizer()
         for names, holds, wanted in RANGES:
             self._require(names.split(), holds, wanted)
         if self.warmup_steps > self.max_steps:
             raise SettingsError(f"warmup_steps is {self.warmup_steps}, but the run has max_steps={self.max_steps}")
+
+    def _check_frozen_tokenizer(self) -> None:
+        """What only a tokenizer learns from needs one that learns; a prior would learn tokens of masked frames."""
+        names = ("perceptual", "drift", "latent_loss_weight", "text_conditioned_loss_weight", "mask_share")
+        idle = [name for name in names if getattr(self, name)]
+        if self.tokenizer_learning_rate_share == 0 and idle:
+            raise SettingsError(
+                f"tokenizer_learning_rate_share=0 leaves the tokenizer as it is, and {', '.join(idle)} could teach nothing "
+                "else: leave one or the other out"
+            )
 
     def _check_choices(self) -> None:
         if self.stage not in STAGES:

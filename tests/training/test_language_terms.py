@@ -84,6 +84,8 @@ def test_a_tokenizer_beside_a_prior_that_learns_faster(data_folder, tmp_path, en
     train(settings_for(data_folder, tmp_path))
     start = load_model(tmp_path / "stage_1" / "model")
     changes = language(encoder_folder, stage=2, learning_rate=1e-2, tokenizer_learning_rate_share=share)
+    if share == 0:
+        changes["text_conditioned_loss_weight"] = 0.0
     settings = settings_for(data_folder, tmp_path, average_decay=0.0, weight_decay=0.0, **changes)
     new = new_state(settings).objective.trained_extras()
     state = train(settings)
@@ -104,8 +106,9 @@ def test_a_tokenizer_beside_a_prior_that_learns_faster(data_folder, tmp_path, en
     "changes", [{"prior_loss_weight": 0.0}, {"text_encoder": "another"}, {"tokenizer_learning_rate_share": 0}]
 )
 def test_resuming_with_other_terms_is_refused(data_folder, tmp_path, encoder_folder, changes):
-    train(settings_for(data_folder, tmp_path, **language(encoder_folder)))
-    with pytest.raises(SettingsError, match=next(iter(changes))):
+    changes = {"text_conditioned_loss_weight": 0.0, **changes}
+    train(settings_for(data_folder, tmp_path, **language(encoder_folder, text_conditioned_loss_weight=0.0)))
+    with pytest.raises(SettingsError, match=list(changes)[-1]):
         train(settings_for(data_folder, tmp_path, max_steps=6, **language(encoder_folder, **changes)))
 
 
@@ -155,6 +158,8 @@ def test_a_pretrained_body(data_folder, tmp_path, encoder_folder):
 @pytest.mark.parametrize("share", [0.1, 0])
 def test_a_stopped_run_goes_on_exactly(data_folder, tmp_path, encoder_folder, share):
     changes = language(encoder_folder, checkpoint_minutes=1e-9, workers=1, tokenizer_learning_rate_share=share)
+    if share == 0:
+        changes["text_conditioned_loss_weight"] = 0.0
     whole = settings_for(data_folder, tmp_path / "whole", **changes)
     train(whole)
     first = settings_for(data_folder, tmp_path / "parts", **changes)
@@ -193,9 +198,19 @@ def test_captions_reach_the_tokenizer(data_folder, tmp_path, encoder_folder):
     assert not torch.equal(found[0][0], found[1][0]) and not torch.equal(found[0][0], found[2][0])
 
 
-def test_a_batch_without_captions_is_no_obstacle(data_folder, tmp_path, encoder_folder):
-    train(settings_for(data_folder, tmp_path, max_steps=2, **language(encoder_folder, caption_dropout=1.0)))
-    assert all(row["contrastive"] == row["text_conditioned"] == row["text_codebook"] == 0 for row in rows_of(tmp_path))
+FROZEN = {"tokenizer_learning_rate_share": 0, "prior_loss_weight": 0.0, "text_conditioned_loss_weight": 0.0}
+
+
+@pytest.mark.parametrize("changes", [{}, FROZEN], ids=["all", "frozen"])
+def test_a_batch_without_captions_is_no_obstacle(data_folder, tmp_path, encoder_folder, changes):
+    changes = language(encoder_folder, caption_dropout=1.0, **changes)
+    train(settings_for(data_folder, tmp_path, max_steps=2, **changes))
+    names = (
+        "contrastive",
+        "text_codebook",
+        *(() if "tokenizer_learning_rate_share" in changes else ("text_conditioned",)),
+    )
+    assert all(row[name] == 0 for row in rows_of(tmp_path) for name in names)
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,10 @@ def test_every_stage_of_every_recipe_can_be_read(name, stage):
 def test_no_is_a_precision_and_not_false():
     assert load_settings("tiny", ["mixed_precision=no"]).mixed_precision == "no"
     assert load_settings("default", ["mixed_precision='no'"]).mixed_precision == "no"
+
+
+@pytest.mark.parametrize("idle", ["mask_share=0.3", "perceptual=st-lpips", "text_conditioned_loss_weight=0.1"])
+def test_what_teaches_a_frozen_tokenizer_nothing_is_refused(idle):
+    frozen = ["stage=3", "model_folder=somewhere", "tokenizer_learning_rate_share=0"]
+    with pytest.raises(SettingsError, match=f"{idle.partition('=')[0]} could teach nothing"):
+        load_settings("tiny", [*frozen, idle])
