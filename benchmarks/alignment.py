@@ -1,11 +1,12 @@
 """What local and global alignment do to the tokens: the default model trained on with neither, with one and with both.
 
-    python benchmarks/alignment.py path/to/video run_folder results.json [--images path/to/images] [--models both] [--steps 300]
+    python benchmarks/alignment.py path/to/video start_model run_folder results.json [--images path/to/images] [--models both]
 
-Stage 2 of the default recipe, from the bundled model, with the same clips, steps and seed; "local" is the contrastive term and
-the two of Eq. 2, "global" the prior's likelihood. Then all four are asked the same way: on their frozen tokens a new text
-alignment is trained, with the same crops in the same order, and ranks the captions of the validation clips. Finished runs are
-not made again, and a run that was stopped goes on.
+Stage 2 of the default recipe, from a tokenizer without a prior, with the same clips, steps and seed (one seed); "local" is the
+contrastive term and the two of Eq. 2, "global" the prior's likelihood. With either of them the tokenizer is given captions in
+training, the one without alignment never sees any; all are measured on tokens that were made without. Then all four are asked
+the same way: on their frozen tokens a new text alignment is trained, with the same crops in the same order, and ranks the
+captions of the validation clips. Finished runs are not made again, and a run that was stopped goes on.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from pyratok import PyraTokModel, PyraTokTextAlignment, PyraTokTextAlignmentConf
 from pyratok.modeling_pyratok.binary_codebook import codes_to_bits
 from pyratok.modeling_pyratok.pixel_values import frames_to_values
 from pyratok.pipelines.model_loading import load_model
+from pyratok.pipelines.text_to_video_loading import ALIGNMENT, PRIOR, component_folder
 from pyratok.training.clip_buckets import ClipBucket
 from pyratok.training.clip_stream import ClipLoader, ClipStream
 from pyratok.training.clip_windows import ClipVariation
@@ -52,15 +54,17 @@ SEEDS = (0, 1, 2)
 """Of the probe; the mean over them is what is reported."""
 
 
-def stage_two(name: str, source: str, images: str | None, folder: Path, steps: int) -> Path:
+def stage_two(name: str, given: argparse.Namespace) -> Path:
     """Train one of the models, if that is not done yet: the folder of its stage."""
-    output = folder / name.replace(" ", "_")
+    output = given.folder / f"{name.replace(' ', '_')}_{given.steps}"
     changes = [f"{weight}=0" for weight in VARIANTS[name]]
     if name == "no alignment":
         changes.append("text_encoder=null")
-    places = [f"data={source}", f"output_folder={output}", f"image_data={images or 'null'}"]
-    settings = load_settings("default", ["stage=2", "model_folder=pyratok", f"max_steps={steps}", *places, *changes])
-    train(settings)
+    places = [f"data={given.source}", f"output_folder={output}", f"image_data={given.images or 'null'}"]
+    start = ["stage=2", f"model_folder={given.model}", f"max_steps={given.steps}"]
+    settings = load_settings("default", [*start, *places, *changes])
+    if train(settings).step < given.steps:
+        raise SystemExit("stopped; give the same command to go on")
     return settings.stage_folder
 
 
@@ -127,7 +131,7 @@ def measured(stage: Path, source: str, clips: torch.Tensor, captions: list[str])
     encoder = load_text_encoder("pyratok")
     names = list(dict.fromkeys(captions))
     pooled = dict(zip(names, encoder(names).pooled(), strict=True))
-    videos, told = described_clips(source, "validation", 10**6)
+    videos, told = described_clips(source, "validation", None)
     text = F.normalize(encoder(told).pooled().float(), dim=-1)
     model = load_model(stage / "model")
     codes, tokens = codes_of(model, clips), encoded(model, videos, None)
@@ -155,22 +159,30 @@ def main() -> None:
     """Train and measure what is missing, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", help="a folder of videos with captions, with train/ and validation/ inside")
+    parser.add_argument(
+        "model", type=Path, help="the folder of the tokenizer that all begin with, with no prior beside it"
+    )
     parser.add_argument("folder", type=Path, help="receives the runs")
     parser.add_argument("results", type=Path, help="a JSON file, which is read and added to")
     parser.add_argument("--images", help="a folder of pictures with captions")
     parser.add_argument("--models", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--steps", type=int, default=300)
     given = parser.parse_args()
+    if component_folder(given.model, PRIOR) or component_folder(given.model, ALIGNMENT):
+        raise SystemExit(
+            f"{given.model} has a prior or an alignment, which some of the runs would go on with; copy the tokenizer"
+        )
+    start = load_model(given.model).weights_fingerprint()[:8]
+    keys = {name: f"{name} | {given.steps} steps from {start}" for name in VARIANTS}
     clips = None
     for name in given.models:
-        key = f"{name} | {given.steps} steps"
-        if key not in read_results(given.results, given.source)["runs"]:
-            stage = stage_two(name, given.source, given.images, given.folder, given.steps)
+        if (key := keys[name]) not in read_results(given.results, given.source)["runs"]:
+            stage = stage_two(name, given)
             clips = clips or probe_clips(given.source)
             add_result(given.results, given.source, key, measured(stage, given.source, *clips))
     runs = read_results(given.results, given.source)["runs"]
-    rows = [row_of(name, runs[key]) for name in VARIANTS if (key := f"{name} | {given.steps} steps") in runs]
-    columns = ["", "PSNR", *next(name for name in map(list, runs.values()))[1:]]
+    rows = [row_of(name, runs[key]) for name, key in keys.items() if key in runs]
+    columns = ["", "PSNR", *list(next(iter(runs.values())))[1:]]
     print_table("R@1 / R@5 / median rank of a clip's own caption", columns, rows)
 
 

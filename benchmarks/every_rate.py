@@ -35,7 +35,11 @@ SINGLE_SCALE: dict[str, tuple[tuple, tuple, int]] = {
     "2-4": (((4, 8), (4, 8)), (1, 1), 12),
     "1-4": (((4, 8), (4, 8)), (1, 1), 20),
 }
-"""Strides, stages and bits per code of the model of one scale with as many bits."""
+"""Strides, stages and bits per code of the model of one scale with as many bits.
+
+Two codes of 12 bits, not one of 24, stand for levels 2 to 4: the entropy term goes over values of half a code, and 2**12 of
+them make a step ten times as long.
+"""
 
 
 def bits_of(strides: tuple, bits: int) -> int:

@@ -14,7 +14,7 @@ from full_size import millions
 from measuring import in_own_process, print_table
 from transformers import CONFIG_MAPPING, AutoModel
 
-from pyratok import PyraTokPrior, PyraTokPriorConfig
+from pyratok import PyraTokConfig, PyraTokPrior, PyraTokPriorConfig
 from pyratok.modeling_pyratok.binary_codebook import codes_to_bits
 from pyratok.modeling_pyratok.prior_generation import GenerationRequest, generate_codes
 
@@ -32,7 +32,14 @@ QWEN: dict[str, Any] = {
 }
 """`text_config` of Qwen/Qwen2.5-VL-3B-Instruct."""
 
-PRIOR: dict[str, Any] = {"codebook_size": 512, "head_size": 512, "text_hidden_size": 2048}
+FULL = PyraTokConfig()
+PRIOR: dict[str, Any] = {
+    "level_strides": FULL.level_strides,
+    "spatial_multiple": FULL.spatial_multiple,
+    "codebook_size": FULL.hidden_size,
+    "text_hidden_size": FULL.text_hidden_size,
+    "head_size": 512,
+}
 WORDS, VIDEO = 32, (5, 64, 64)
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/generation.py pyratok sheets/ [--videos 4] [--guidance 1 2 4] [--json generation.json]
 
-For each of ten prompts a few videos are drawn. The text alignment that lies beside the tokenizer, which the prior has not seen
-and which judges by tokens alone, ranks the ten prompts for every video. Chance is rank 5.5, and one in two wrong prompts
-below the right one.
+For each of ten prompts a few videos are drawn. The text alignment that lies beside the tokenizer ranks the ten prompts for
+every video, from its tokens alone. Chance is rank 5.5, and one in two wrong prompts below the right one. The judge learned from
+the same clips and captions as the prior, and two of the prompts are pieces of these captions; how well it judges real clips
+that it has not seen stands in what `language.py` prints.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pyratok import PyraTokTextAlignment, PyraTokTextToVideoPipeline, TextEncode
 from pyratok.modeling_pyratok.atomic_writing import atomic_path
 from pyratok.pipelines.bundled_model import BUNDLED_FOLDER, BUNDLED_ID
 from pyratok.pipelines.model_loading import load_component
-from pyratok.pipelines.text_to_video_loading import ALIGNMENT, load_text_to_video
+from pyratok.pipelines.text_to_video_loading import ALIGNMENT, MODEL, component_folder, load_text_to_video
 
 PROMPTS = (
     "the rabbit stands on a green meadow",
@@ -97,7 +98,8 @@ def main() -> None:
     pipeline = load_text_to_video(given.model)
     pipeline.set_progress_bar_config(desc="tokens", unit="token")
     folder = BUNDLED_FOLDER if given.model == BUNDLED_ID else Path(given.model)
-    alignment = load_component(PyraTokTextAlignment, folder / ALIGNMENT)
+    tokenizer = folder / MODEL if (folder / MODEL).is_dir() else folder
+    alignment = load_component(PyraTokTextAlignment, component_folder(tokenizer, ALIGNMENT) or folder / ALIGNMENT)
     encoder = TextEncoder(pipeline.text_encoder, pipeline.tokenizer)
     text = F.normalize(encoder(list(PROMPTS)).pooled().float(), dim=-1)
     given.folder.mkdir(parents=True, exist_ok=True)

@@ -40,11 +40,11 @@ TRAINING_CLIPS = 400
 Codes = tuple[torch.Tensor, ...]
 
 
-def described_clips(source: str, split: str, limit: int) -> tuple[list[torch.Tensor], list[str]]:
+def described_clips(source: str, split: str, limit: int | None) -> tuple[list[torch.Tensor], list[str]]:
     """Clips, uint8 (T, H, W, 3), and their captions; files without a caption, or that cannot be read, are left out."""
     clips, captions = [], []
     for row in open_rows(source, split).rows:
-        if row["caption"] and row["problem"] is None and len(clips) < limit:
+        if row["caption"] and row["problem"] is None and (limit is None or len(clips) < limit):
             with contextlib.suppress(*UNREADABLE):
                 with open_media(row["media"]) as reader:
                     side = min(reader.info.height, reader.info.width)

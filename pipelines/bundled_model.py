@@ -176,12 +176,14 @@ def _link_snapshot(snapshot: Path, digests: dict[Path, str]) -> None:
 
 
 def _note_absence(folder: Path, digests: dict[Path, str]) -> None:
-    """Note that this model has none of the optional files, but for those that it has."""
+    """Note that neither this model nor what lies in folders beside it has the optional files, but for those that are there."""
     _remove(folder)
     folder.mkdir(parents=True)
-    for name in OPTIONAL_FILES:
-        if Path(name) not in digests:
-            (folder / name).touch()
+    for part in {path.parent for path in digests}:
+        (folder / part).mkdir(exist_ok=True)
+        for name in OPTIONAL_FILES:
+            if part / name not in digests:
+                (folder / part / name).touch()
 
 
 def _remove_all_but(repository: Path, commit: str, blobs: set[str]) -> None:

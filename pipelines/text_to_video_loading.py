@@ -16,6 +16,7 @@ MODEL, PRIOR, ALIGNMENT = "model", "prior", "alignment"
 
 def component_folder(model: Path, name: str) -> Path | None:
     """Where the model `name` lies that belongs to the tokenizer in `model`: in its repository, or beside `model/`."""
+    model = model.resolve()  # "." has a name as well
     folders = [model / name, *([model.parent / name] if model.name == MODEL else [])]
     return next((folder for folder in folders if (folder / "config.json").is_file()), None)
 
@@ -27,13 +28,15 @@ def load_text_to_video(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> Pyr
     """
     name = os.fspath(id_or_folder)
     folder = BUNDLED_FOLDER if name == BUNDLED_ID else Path(name).expanduser()
-    if folder.is_dir() and not (folder / PRIOR / "config.json").is_file():
+    tokenizer = folder / MODEL if (folder / MODEL / "config.json").is_file() else folder
+    prior = component_folder(tokenizer, PRIOR)
+    if folder.is_dir() and prior is None:
         raise PyraTokError(
             f"the model {name!r} has no prior, which draws the tokens of new videos: train one with `pyratok train RECIPE "
             "stage=2 prior_loss_weight=1.5 text_encoder=pyratok` and give the folder of that stage"
         )
-    if (folder / MODEL / "config.json").is_file():
-        return assembled_text_to_video(folder / MODEL, folder / PRIOR)
+    if prior is not None and prior.parent != tokenizer.resolve():  # what a stage of training left
+        return assembled_text_to_video(tokenizer, prior)
     source = (
         name if name == BUNDLED_ID else resolve_model(name)
     )  # what is no folder and no Hub id is not asked for there

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from ..modeling_pyratok.errors import PyraTokError, system_reason
 from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
-from ..pipelines.bundled_model import BUNDLED_FOLDER
+from ..pipelines.bundled_model import BUNDLED_FOLDER, BUNDLED_ID
 from ..pipelines.model_loading import load_component, load_model
 from ..pipelines.reconstruction_pipeline import PyraTokReconstructionPipeline
 from ..pipelines.text_encoder_loading import ENCODER_FOLDER, TOKENIZER_FOLDER
@@ -47,9 +47,14 @@ def bundle(
     the tokenizer, or what lies beside it but for the text encoder, would be larger than 20 MB.
     """
     prior, alignment = (component_folder(source, name) for name in (PRIOR, ALIGNMENT))
-    pipeline = (
-        PyraTokReconstructionPipeline(load_model(source)) if prior is None else assembled_text_to_video(source, prior)
-    )
+    if prior is None:
+        pipeline = PyraTokReconstructionPipeline(load_model(source))
+    else:
+        pipeline = assembled_text_to_video(source, prior)
+        if (encoder := pipeline.prior.config.text_encoder) != BUNDLED_ID:
+            raise PyraTokError(
+                f"the prior was trained with the text encoder {encoder!r}, and {BUNDLED_ID!r} is the bundled one"
+            )
     compared = None if alignment is None else load_component(PyraTokTextAlignment, alignment)
 
     def write(folder: Path) -> None:
@@ -67,7 +72,10 @@ def bundle(
             _keep_linked(target, folder)
         load_model(folder)  # refuses what is not complete
         for name in KEPT_FOLDERS:
-            if (target / name).is_dir() and not (folder / name).is_dir():
+            if (target / name).is_dir():
+                shutil.rmtree(
+                    folder / name, ignore_errors=True
+                )  # the pipeline's, which is the same but for how it was saved
                 shutil.copytree(target / name, folder / name)
         beside = [path for name in (PRIOR, ALIGNMENT) for path in (folder / name).glob("*")]
         for what, paths in (("model", folder.glob("*.*")), ("prior with the alignment", beside)):

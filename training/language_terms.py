@@ -252,4 +252,10 @@ def _found_or_new(
             raise SettingsError(
                 f"the {name} in {folder} has {key}={getattr(config, key)}, the tokenizer {value}; they do not fit"
             )
+    for key, value in wanted.items():
+        if getattr(config, key, value) != value:
+            raise SettingsError(
+                f"the {name} in {folder} has another {key} than {name}_config asks for; give {name}_config=null to go on with "
+                "it, or a model_folder that has none beside it"
+            )
     return load_component(kind, folder)

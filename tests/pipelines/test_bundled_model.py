@@ -143,7 +143,9 @@ def test_only_the_bundled_id_is_looked_up_locally(monkeypatch):
 def test_the_bundled_model_is_complete_and_small():
     pyratok.PyraTokReconstructionPipeline.from_pretrained("pyratok")
     assert sum(path.stat().st_size for path in BUNDLED_FOLDER.glob("*.*")) <= 20e6
-    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.glob("prior/*")) <= 20e6
+    beside = [*BUNDLED_FOLDER.glob("prior/*"), *BUNDLED_FOLDER.glob("alignment/*")]
+    assert sum(path.name == "config.json" for path in beside) == 2
+    assert sum(path.stat().st_size for path in beside) <= 20e6
     assert sum(path.stat().st_size for path in BUNDLED_FOLDER.glob("text_encoder/*")) <= 15e6
 
 

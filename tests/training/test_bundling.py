@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_text import save_text_encoder
 
 import pyratok
 from pyratok.pipelines.model_loading import load_model
@@ -56,11 +55,12 @@ def test_the_bundled_model(source, target, tiny_model, tmp_path):
 
 
 def test_a_prior_and_an_alignment_go_with_the_model(source, target, tmp_path, monkeypatch):
-    sizes = {"text_hidden_size": 12, "codebook_size": 16}
-    encoder = save_text_encoder(tmp_path / "encoder")
+    (target / "text_encoder").mkdir()
+    (target / "text_encoder" / "kept").write_text("as it is")
     torch.manual_seed(0)
-    prior = pyratok.PyraTokPrior(pyratok.PyraTokPriorConfig.tiny(text_encoder=str(encoder), head_size=4000))
-    alignment = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig(**sizes))
+    sizes = {"text_hidden_size": 384, "head_size": 4000}
+    prior = pyratok.PyraTokPrior(pyratok.PyraTokPriorConfig.tiny(text_encoder="pyratok", **sizes))
+    alignment = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig(codebook_size=16))
     prior.save_pretrained(source.parent / "prior")
     alignment.save_pretrained(source.parent / "alignment")
     bundle(source, target)
@@ -70,7 +70,10 @@ def test_a_prior_and_an_alignment_go_with_the_model(source, target, tmp_path, mo
         again = type(component).from_pretrained(target / name, dtype=torch.float32)
         for ours, theirs in zip(again.parameters(), component.parameters(), strict=True):
             assert torch.equal(ours, theirs.half().float())
-    pipeline = pyratok.PyraTokTextToVideoPipeline.from_pretrained(target)
+    assert set(contents(target / "text_encoder")) == {"kept"}
+    encoder = pyratok.load_text_encoder("pyratok")
+    parts = {"text_encoder": encoder.model, "tokenizer": encoder.tokenizer}
+    pipeline = pyratok.PyraTokTextToVideoPipeline.from_pretrained(target, **parts)
     assert pipeline("a dog", num_frames=5, height=32, width=32).frames.shape == (1, 5, 32, 32, 3)
     assert pyratok.PyraTokReconstructionPipeline.from_pretrained(target).vq_model.config == pipeline.vq_model.config
     before = contents(target / "prior")
@@ -79,6 +82,9 @@ def test_a_prior_and_an_alignment_go_with_the_model(source, target, tmp_path, mo
         patch.setattr(bundling, "MAX_BYTES", beside - 1)
         bundle(source, target)
     assert contents(target / "prior") == before
+    pyratok.PyraTokPrior(pyratok.PyraTokPriorConfig.tiny(text_encoder="mine")).save_pretrained(source.parent / "prior")
+    with pytest.raises(pyratok.PyraTokError, match="text encoder"):
+        bundle(source, target)
     for name in ("prior", "alignment"):
         shutil.rmtree(source.parent / name)
     bundle(source, target)

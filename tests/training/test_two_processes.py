@@ -30,7 +30,7 @@ SAME_CLIPS = {
 }
 CLIP_PIXELS = 5 * 32 * 32
 
-EQUAL_GRADIENTS = 10
+EXACT_STEPS = 10
 """Steps after which AdamW has made so much of rounding errors that the gradient's norm differs by a CPU's choice of kernels."""
 
 
@@ -119,7 +119,6 @@ def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path, 
     for ours, theirs in zip(one, two, strict=True):
         assert ours.pop("kind") == theirs.pop("kind")
         norms = ours.pop("gradient_norm"), theirs.pop("gradient_norm")
-        if ours["step"] <= EQUAL_GRADIENTS:
-            assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+        assert norms[0] == pytest.approx(norms[1], rel=1e-3 if ours["step"] <= EXACT_STEPS else 0.05)
         # The entropy of the mean code is that of the codes of both processes, and so are the counts.
         assert ours == pytest.approx(theirs, abs=1e-4)
