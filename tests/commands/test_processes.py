@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from pathlib import Path
 import pytest
 from small_films import moving_square
 
+import pyratok
 from pyratok.commands.app import main
 from pyratok.modeling_pyratok.video_writing import write_video
+from pyratok.pipelines import bundled_model
 from pyratok.pipelines.pictures import ContactSheet
 
 COMMANDS = """
@@ -39,6 +42,7 @@ from pyratok.pipelines.bundled_id_lookup import look_up_bundled_id_locally
 look_up_bundled_id_locally()
 for loader in (transformers.AutoModel, transformers.AutoProcessor, diffusers.DiffusionPipeline):
     print(type(loader.from_pretrained("pyratok")).__name__)
+print(type(pyratok.PyraTokTextAlignment.from_pretrained("pyratok", subfolder="alignment")).__name__)
 """
 
 
@@ -120,8 +124,13 @@ def hub() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_the_installed_model_loads_from_any_folder_offline_and_with_a_hub_that_does_not_know_it(
-    bundle: Path, run, work_folder, hub
+    bundle: Path, run, work_folder, tmp_path, hub, monkeypatch
 ):
+    folder = shutil.copytree(bundle, tmp_path / "with alignment")
+    pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig(codebook_size=16)).save_pretrained(
+        folder / "alignment"
+    )
+    monkeypatch.setattr(bundled_model, "BUNDLED_FOLDER", folder)
     result = run("install", "--cache-dir", "cache")
     assert result.stdout.startswith("installed pyratok into ") and result.stderr == ""
     cache = {"HF_HUB_CACHE": str(work_folder / "cache"), "no_proxy": "127.0.0.1"}
@@ -131,7 +140,8 @@ def test_the_installed_model_loads_from_any_folder_offline_and_with_a_hub_that_d
     ]
     for process in processes:
         stdout, stderr = process.communicate(timeout=240)
-        assert stdout.split() == ["PyraTokModel", "PyraTokVideoProcessor", "PyraTokReconstructionPipeline"], stderr
+        names = ["PyraTokModel", "PyraTokVideoProcessor", "PyraTokReconstructionPipeline", "PyraTokTextAlignment"]
+        assert stdout.split() == names, stderr
 
 
 def test_being_terminated_ends_a_command_as_an_exception_does(film, model_folder, work_folder, monkeypatch):
