@@ -73,7 +73,7 @@ def contact_sheet(frames: torch.Tensor, videos: int) -> Image.Image:
 
 def figures_of(alignment: PyraTokTextAlignment, tokens: list, text: torch.Tensor, videos: int) -> dict[str, float]:
     """How the prompts rank. text: (prompts, width) of length 1."""
-    seen = torch.cat([alignment.embed_video([level[None] for level in video.video_codes]) for video in tokens])
+    seen = torch.cat([alignment.embed_video(video.video_codes) for video in tokens])
     similar = seen @ text.T  # (videos, prompts)
     own = similar.gather(1, torch.arange(len(PROMPTS)).repeat_interleave(videos)[:, None])
     below = (similar < own).float().sum(1)
@@ -106,9 +106,9 @@ def main() -> None:
     found: dict[str, Any] = {}
     for guidance in given.guidance:
         tokens, frames = drawn(pipeline, guidance, given.videos, given.seed)
-        found[f"guidance {guidance:g}"] = figures_of(alignment, tokens, text, given.videos)
         with atomic_path(given.folder / f"guidance_{guidance:g}.png") as path:
             contact_sheet(frames, given.videos).save(path, format="PNG")
+        found[f"guidance {guidance:g}"] = figures_of(alignment, tokens, text, given.videos)
     rows = [[name, *(f"{value:.3f}" for value in figures.values())] for name, figures in found.items()]
     count = given.videos * len(PROMPTS)
     title = f"{count} videos of {' x '.join(map(str, SIZE))}, {len(PROMPTS)} prompts; chance is 0.1, 0.5 and 5.5"

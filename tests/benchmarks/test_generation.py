@@ -15,7 +15,7 @@ class Judge:
 
 
 def videos_of(numbers: list[int]) -> list[SimpleNamespace]:
-    return [SimpleNamespace(video_codes=(torch.tensor([[[number]]]),)) for number in numbers]
+    return [SimpleNamespace(video_codes=(torch.tensor([[[[number]]]]),)) for number in numbers]
 
 
 def test_right_and_wrong_videos():
