@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from language import SIZE, Codes, described_clips, encoded, retrieval
+from language import SIZE, Codes, described_clips, encoded, retrieval_by_levels
 from measuring import print_table
 from short_training import add_result, read_results
 from tqdm import tqdm
 
 from pyratok import PyraTokModel, PyraTokTextAlignment, PyraTokTextAlignmentConfig, load_text_encoder
 from pyratok.modeling_pyratok.binary_codebook import codes_to_bits
-from pyratok.modeling_pyratok.pixel_values import frames_to_values
 from pyratok.pipelines.model_loading import load_model
 from pyratok.pipelines.text_to_video_loading import ALIGNMENT, PRIOR, component_folder
 from pyratok.training.clip_buckets import ClipBucket
@@ -75,18 +73,9 @@ def probe_clips(source: str) -> tuple[torch.Tensor, list[str]]:
     )
     batches = itertools.islice(ClipLoader(stream, num_workers=1), CROPS // 8)
     frames, captions = zip(*((batch.frames, batch.captions) for batch in batches), strict=True)
-    described = [index for index, caption in enumerate(itertools.chain(*captions)) if caption]
-    everything = list(itertools.chain(*captions))
-    return torch.cat(frames)[described], [everything[index] for index in described]
-
-
-def codes_of(model: PyraTokModel, clips: torch.Tensor) -> Codes:
-    """The codes of clips of one size, per level (N, T_l, H_l, W_l), made without captions."""
-    parts = [
-        model.encode(frames_to_values(part)).video_codes
-        for part in tqdm(clips.split(8), desc="encoding", unit="batch")
-    ]
-    return tuple(map(torch.cat, zip(*parts, strict=True)))
+    told = list(itertools.chain(*captions))
+    described = [index for index, caption in enumerate(told) if caption]
+    return torch.cat(frames)[described], [told[index] for index in described]
 
 
 def probe(
@@ -132,21 +121,14 @@ def measured(stage: Path, source: str, clips: torch.Tensor, captions: list[str])
     names = list(dict.fromkeys(captions))
     pooled = dict(zip(names, encoder(names).pooled(), strict=True))
     videos, told = described_clips(source, "validation", None)
-    text = F.normalize(encoder(told).pooled().float(), dim=-1)
+    text = encoder(told).pooled()
     model = load_model(stage / "model")
-    codes, tokens = codes_of(model, clips), encoded(model, videos, None)
-    levels = range(1, model.config.num_levels + 1)
-    for asked in [*[(level,) for level in levels], tuple(levels)]:
-        found[f"levels {', '.join(map(str, asked))}"] = []
-    for seed in SEEDS:
-        alignment = probe(model, codes, captions, pooled, seed)
-        for asked in [*[(level,) for level in levels], tuple(levels)]:
-            seen = torch.cat([alignment.embed_video(video, asked) for video in tokens])
-            found[f"levels {', '.join(map(str, asked))}"].append(retrieval(seen @ text.T, told))
-    return {
-        name: value if isinstance(value, float) else {k: statistics.fmean(v[k] for v in value) for k in value[0]}
-        for name, value in found.items()
-    }
+    codes = tuple(map(torch.cat, zip(*encoded(model, clips, None), strict=True)))  # per level (N, T_l, H_l, W_l)
+    tokens = encoded(model, videos, None)
+    runs = [retrieval_by_levels(probe(model, codes, captions, pooled, seed), tokens, text, told) for seed in SEEDS]
+    for levels, values in runs[0].items():
+        found[levels] = {name: statistics.fmean(run[levels][name] for run in runs) for name in values}
+    return found
 
 
 def row_of(name: str, figures: dict[str, Any]) -> list[str]:

@@ -20,9 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pyratok import PyraTokTextAlignment, PyraTokTextToVideoPipeline, TextEncoder
 from pyratok.modeling_pyratok.atomic_writing import atomic_path
-from pyratok.pipelines.bundled_model import BUNDLED_FOLDER, BUNDLED_ID
 from pyratok.pipelines.model_loading import load_component
-from pyratok.pipelines.text_to_video_loading import ALIGNMENT, MODEL, component_folder, load_text_to_video
+from pyratok.pipelines.text_to_video_loading import ALIGNMENT, component_folder, load_text_to_video, tokenizer_folder
 
 PROMPTS = (
     "the rabbit stands on a green meadow",
@@ -97,9 +96,8 @@ def main() -> None:
     given = parser.parse_args()
     pipeline = load_text_to_video(given.model)
     pipeline.set_progress_bar_config(desc="tokens", unit="token")
-    folder = BUNDLED_FOLDER if given.model == BUNDLED_ID else Path(given.model)
-    tokenizer = folder / MODEL if (folder / MODEL).is_dir() else folder
-    alignment = load_component(PyraTokTextAlignment, component_folder(tokenizer, ALIGNMENT) or folder / ALIGNMENT)
+    tokenizer = tokenizer_folder(given.model)
+    alignment = load_component(PyraTokTextAlignment, component_folder(tokenizer, ALIGNMENT) or tokenizer / ALIGNMENT)
     encoder = TextEncoder(pipeline.text_encoder, pipeline.tokenizer)
     text = F.normalize(encoder(list(PROMPTS)).pooled().float(), dim=-1)
     given.folder.mkdir(parents=True, exist_ok=True)

@@ -95,6 +95,19 @@ def retrieval(similar: torch.Tensor, captions: list[str]) -> dict[str, float]:
     }
 
 
+def retrieval_by_levels(
+    alignment: PyraTokTextAlignment, codes: list[Codes], text: torch.Tensor, captions: list[str]
+) -> dict[str, dict[str, float]]:
+    """`retrieval` from each level alone, and from all. text: (N, width), the captions' pooled embeddings."""
+    text = F.normalize(text.float(), dim=-1)
+    levels = range(1, len(codes[0]) + 1)
+    found = {}
+    for asked in [*[(level,) for level in levels], tuple(levels)]:
+        seen = torch.cat([alignment.embed_video(video, asked) for video in codes])
+        found[f"levels {', '.join(map(str, asked))}"] = retrieval(seen @ text.T, captions)
+    return found
+
+
 def bits_per_token(prior: PyraTokPrior, codes: list[Codes], text: EncodedText | None) -> list[float]:
     """Of each level, and last of all tokens together; the mean over clips."""
     found = []
@@ -152,10 +165,8 @@ def measure(folder: Path, source: str, clips: int, encoder: TextEncoder) -> dict
         "bits between its caption and another": changed_bits(right, other, bits),
     }
     if alignment is not None:
-        pooled = F.normalize(text.pooled().float(), dim=-1)
-        for levels in [*[(level,) for level in range(1, len(without[0]) + 1)], tuple(range(1, len(without[0]) + 1))]:
-            found = torch.cat([alignment.embed_video(video, levels) for video in without])
-            figures[f"retrieval from levels {', '.join(map(str, levels))}"] = retrieval(found @ pooled.T, captions)
+        ranked = retrieval_by_levels(alignment, without, text.pooled(), captions)
+        figures |= {f"retrieval from {levels}": values for levels, values in ranked.items()}
     if prior is not None:
         training, _ = described_clips(source, "train", TRAINING_CLIPS)
         figures |= {

@@ -14,6 +14,13 @@ MODEL, PRIOR, ALIGNMENT = "model", "prior", "alignment"
 """Folders of the tokenizer and of what belongs to it within that of a stage of training."""
 
 
+def tokenizer_folder(id_or_folder: str | os.PathLike[str]) -> Path:
+    """Where the tokenizer lies: in the folder of a stage of training in `model/`, else in the folder itself."""
+    name = os.fspath(id_or_folder)
+    folder = BUNDLED_FOLDER if name == BUNDLED_ID else Path(name).expanduser()
+    return folder / MODEL if (folder / MODEL / "config.json").is_file() else folder
+
+
 def component_folder(model: Path, name: str) -> Path | None:
     """Where the model `name` lies that belongs to the tokenizer in `model`: in its repository, or beside `model/`."""
     model = model.resolve()  # "." has a name as well
@@ -27,10 +34,9 @@ def load_text_to_video(id_or_folder: str | os.PathLike[str] = BUNDLED_ID) -> Pyr
     Raises PyraTokError with one sentence if there is no prior, or if a part cannot be loaded.
     """
     name = os.fspath(id_or_folder)
-    folder = BUNDLED_FOLDER if name == BUNDLED_ID else Path(name).expanduser()
-    tokenizer = folder / MODEL if (folder / MODEL / "config.json").is_file() else folder
+    tokenizer = tokenizer_folder(name)
     prior = component_folder(tokenizer, PRIOR)
-    if folder.is_dir() and prior is None:
+    if tokenizer.is_dir() and prior is None:
         raise PyraTokError(
             f"the model {name!r} has no prior, which draws the tokens of new videos: train one with `pyratok train RECIPE "
             "stage=2 prior_loss_weight=1.5 text_encoder=pyratok` and give the folder of that stage"

@@ -73,9 +73,8 @@ def bundle(
         load_model(folder)  # refuses what is not complete
         for name in KEPT_FOLDERS:
             if (target / name).is_dir():
-                shutil.rmtree(
-                    folder / name, ignore_errors=True
-                )  # the pipeline's, which is the same but for how it was saved
+                # What the pipeline saved is the same but for how it was saved.
+                shutil.rmtree(folder / name, ignore_errors=True)
                 shutil.copytree(target / name, folder / name)
         beside = [path for name in (PRIOR, ALIGNMENT) for path in (folder / name).glob("*")]
         for what, paths in (("model", folder.glob("*.*")), ("prior with the alignment", beside)):

@@ -21,9 +21,9 @@ from ..modeling_pyratok.text_encoding import EncodedText, TextEncoder
 class StepView:
     """What a term may look at.
 
-    output: what the tokenizer gave for the masked clips, with `stage_features`; of a frozen one the codes alone, and their bits
-    as `bit_logits`. values: the clips themselves,
-    (B, T, 3, H, W) in [-1, 1]. captions: of each clip, None where there is none or it was left out.
+    output: what the tokenizer gave for the masked clips, with `stage_features`; of a frozen one the codes alone, and their
+    bits as `bit_logits`. values: the clips themselves, (B, T, 3, H, W) in [-1, 1]. captions: of each clip, None where there is
+    none or it was left out.
     text: the captions' embeddings, if the run has a text encoder.
     seed: of what a term draws at random, another one in every step, the same in all processes.
     """
