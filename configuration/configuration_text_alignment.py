@@ -13,25 +13,73 @@ class PyraTokTextAlignmentConfig(PreTrainedConfig):
     r"""Everything that defines a [`PyraTokTextAlignment`]; the defaults fit the small tokenizer and its text encoder.
 
     Args:
-        num_levels (`int`, *optional*, defaults to 4): levels of the tokenizer.
+        level_strides (`tuple[tuple[int, int]]`, *optional*, defaults to `((2, 8), (4, 8), (4, 16), (4, 16))`):
+            Frames and pixels per token of each level, those of the tokenizer.
         codebook_bits (`int`, *optional*, defaults to 16): bits of a token.
         codebook_size (`int`, *optional*, defaults to 96): width of the codebook projection, `hidden_size` of the tokenizer.
         text_hidden_size (`int`, *optional*, defaults to 384): width of the text embeddings.
+        feature_stride (`tuple[int, int]`, *optional*): frames and pixels per feature; by default the coarsest of the levels.
+        context_size (`int`, *optional*, defaults to 192): width in which tokens look at their neighbours.
+        context_layers (`int`, *optional*, defaults to 4): how often they do; with 0 every place is seen alone.
+        vocabulary_size (`int`, *optional*, defaults to 0): names of things that places are compared through; 0 compares them with
+            texts directly.
+
+    Raises:
+        `huggingface_hub.errors.StrictDataclassClassValidationError`: for a combination that cannot work; `TypeError` for an
+            unknown keyword.
     """
 
     model_type = "pyratok_text_alignment"
 
-    num_levels: int = 4
+    level_strides: list[list[int]] | tuple[tuple[int, int], ...] | list[tuple[int, int]] = (
+        (2, 8),
+        (4, 8),
+        (4, 16),
+        (4, 16),
+    )
     codebook_bits: int = 16
     codebook_size: int = 96
     text_hidden_size: int = 384
+    feature_stride: list[int] | tuple[int, int] | None = None
+    context_size: int = 192
+    context_layers: int = 4
+    vocabulary_size: int = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
+        self.level_strides = tuple((int(t), int(s)) for t, s in self.level_strides)
+        coarsest = tuple(max(axis) for axis in zip(*self.level_strides, strict=True))
+        self.feature_stride = tuple(coarsest if self.feature_stride is None else self.feature_stride)
         reject_unknown(kwargs, "PyraTokTextAlignmentConfig")
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def tiny(cls, **overrides: Any) -> "PyraTokTextAlignmentConfig":
+        """The smallest alignment, for the tokenizer of `PyraTokConfig.tiny()`."""
+        settings: dict[str, Any] = {
+            "level_strides": ((2, 8), (4, 8), (4, 16), (4, 32)),
+            "codebook_size": 16,
+            "text_hidden_size": 12,
+            "feature_stride": (4, 16),
+            "context_size": 8,
+            "context_layers": 1,
+        }
+        return cls(**{**settings, **overrides})
+
+    @property
+    def num_levels(self) -> int:
+        return len(self.level_strides)
+
     def validate_sizes(self) -> None:
-        """All of them count something."""
-        for name in ("num_levels", "codebook_bits", "codebook_size", "text_hidden_size"):
+        """All of them count something, and every grid can be brought to that of the features."""
+        for name in ("num_levels", "codebook_bits", "codebook_size", "text_hidden_size", "context_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("context_layers", "vocabulary_size"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        for stride in self.level_strides:
+            for one, other in zip(stride, self.feature_stride, strict=True):
+                if one < 1 or other < 1 or max(one, other) % min(one, other):
+                    raise ValueError(
+                        f"feature_stride {self.feature_stride} and the level's stride {stride} must divide each other"
+                    )

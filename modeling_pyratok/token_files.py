@@ -25,6 +25,9 @@ from .bit_packing import MAX_BITS, packed_size
 from .errors import TokenFileError, system_reason
 from .token_layout import MAX_LEVELS, MAX_TOKENS
 
+TOKEN_FILE_SUFFIX = ".safetensors"
+"""How the name of a token file ends."""
+
 FORMAT_VERSION = 1
 METADATA_KEY = "pyratok_video_tokens"
 DIGEST_NAME = "sha256"

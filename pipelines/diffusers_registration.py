@@ -3,14 +3,31 @@
 import diffusers
 from diffusers.pipelines import pipeline_loading_utils
 
+from .action_localization_pipeline import PyraTokActionLocalizationPipeline
+from .classification_pipeline import PyraTokClassificationPipeline
+from .question_answering_pipeline import PyraTokQuestionAnsweringPipeline
 from .reconstruction_pipeline import PyraTokReconstructionPipeline
+from .segmentation_pipeline import PyraTokSegmentationPipeline
 from .text_to_video_pipeline import PyraTokTextToVideoPipeline
 
 LIBRARY = "pyratok"
-COMPONENTS = ("PyraTokModel", "PyraTokPrior", "PyraTokTextAlignment", "PyraTokVideoProcessor")
+COMPONENTS = (
+    "PyraTokModel",
+    "PyraTokPrior",
+    "PyraTokTextAlignment",
+    "PyraTokTokenProjector",
+    "PyraTokVideoProcessor",
+)
 """Classes that stand in model_index.json as ["pyratok", name]; each has to be importable from `pyratok`."""
 
-PIPELINES = (PyraTokReconstructionPipeline, PyraTokTextToVideoPipeline)
+PIPELINES = (
+    PyraTokActionLocalizationPipeline,
+    PyraTokClassificationPipeline,
+    PyraTokQuestionAnsweringPipeline,
+    PyraTokReconstructionPipeline,
+    PyraTokSegmentationPipeline,
+    PyraTokTextToVideoPipeline,
+)
 
 
 def register_with_diffusers() -> None:

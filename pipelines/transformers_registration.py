@@ -10,10 +10,12 @@ from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 from ..configuration.configuration_prior import PyraTokPriorConfig
 from ..configuration.configuration_pyratok import PyraTokConfig
 from ..configuration.configuration_text_alignment import PyraTokTextAlignmentConfig
+from ..configuration.configuration_token_projector import PyraTokTokenProjectorConfig
 from ..modeling_pyratok import packed_weights as packed_weights
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.prior import PyraTokPrior
 from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
+from ..modeling_pyratok.token_projector import PyraTokTokenProjector
 from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
 from .bundled_id_lookup import look_up_bundled_id_locally
 
@@ -21,6 +23,7 @@ MODELS = {
     PyraTokConfig: PyraTokModel,
     PyraTokPriorConfig: PyraTokPrior,
     PyraTokTextAlignmentConfig: PyraTokTextAlignment,
+    PyraTokTokenProjectorConfig: PyraTokTokenProjector,
 }
 
 

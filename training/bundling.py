@@ -1,7 +1,8 @@
 """Writes the bundled model: `python -m pyratok.training.bundling runs/default/model [figures.json] [--curves curves.png]`.
 
-A prior and a text alignment that lie beside the model, as stages 2 and 3 leave them, go with it. The weights are stored in
-float16, half the bytes; the configuration says float32, so they are computed with in float32.
+What belongs to the model and lies beside it goes with it: a prior and a text alignment, as stages 2 and 3 leave them, and a
+token projector. The weights are stored in float16, half the bytes; the configuration says float32, so they are computed with in
+float32.
 """
 
 import argparse
@@ -15,8 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from ..modeling_pyratok.errors import PyraTokError, system_reason
 from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
+from ..modeling_pyratok.token_projector import PyraTokTokenProjector
 from ..pipelines.bundled_model import BUNDLED_FOLDER, BUNDLED_ID
 from ..pipelines.model_loading import load_component, load_model
+from ..pipelines.question_answering_pipeline import PROJECTOR
 from ..pipelines.reconstruction_pipeline import PyraTokReconstructionPipeline
 from ..pipelines.text_encoder_loading import ENCODER_FOLDER, TOKENIZER_FOLDER
 from ..pipelines.text_to_video_loading import ALIGNMENT, PRIOR, assembled_text_to_video, component_folder
@@ -27,10 +30,13 @@ FIGURES = "evaluation.json"
 CURVES = "curves.png"
 WEIGHTS = "model.safetensors"
 KEPT_FOLDERS = (ENCODER_FOLDER, TOKENIZER_FOLDER)
-"""Components beside the tokenizer, which do not change with it; a prior and an alignment do, and old ones go."""
+"""Components beside the tokenizer, which do not change with it; all others do, and old ones go."""
+
+BESIDE = {ALIGNMENT: PyraTokTextAlignment, PROJECTOR: PyraTokTokenProjector}
+"""What no pipeline saves that is bundled with the tokenizer, by folder."""
 
 MAX_BYTES = 20_000_000
-"""Of the tokenizer with its card, and again of the prior and the alignment."""
+"""Of the tokenizer with its card, and again of what lies beside it but for the text encoder."""
 
 LINK = re.compile(r"\]\(([^)\s#]+)")
 """The target of a link or picture in Markdown, without what it points to within a file."""
@@ -46,7 +52,7 @@ def bundle(
     if the source is not a complete model, a weight does not fit into float16, the card links to a file that is not there, or
     the tokenizer, or what lies beside it but for the text encoder, would be larger than 20 MB.
     """
-    prior, alignment = (component_folder(source, name) for name in (PRIOR, ALIGNMENT))
+    prior = component_folder(source, PRIOR)
     if prior is None:
         pipeline = PyraTokReconstructionPipeline(load_model(source))
     else:
@@ -55,13 +61,14 @@ def bundle(
             raise PyraTokError(
                 f"the prior was trained with the text encoder {encoder!r}, and {BUNDLED_ID!r} is the bundled one"
             )
-    compared = None if alignment is None else load_component(PyraTokTextAlignment, alignment)
+    found = {name: component_folder(source, name) for name in BESIDE}
+    beside = {name: load_component(BESIDE[name], folder) for name, folder in found.items() if folder is not None}
 
     def write(folder: Path) -> None:
         pipeline.save_pretrained(folder)
-        if compared is not None:
-            compared.save_pretrained(folder / ALIGNMENT)
-        for name in (".", PRIOR, ALIGNMENT):
+        for name, component in beside.items():
+            component.save_pretrained(folder / name)
+        for name in (".", PRIOR, *BESIDE):
             if (folder / name / WEIGHTS).is_file():
                 _halve(folder / name / WEIGHTS)
         for file, name in ((figures, FIGURES), (curves, CURVES)):
@@ -76,8 +83,8 @@ def bundle(
                 # What the pipeline saved is the same but for how it was saved.
                 shutil.rmtree(folder / name, ignore_errors=True)
                 shutil.copytree(target / name, folder / name)
-        beside = [path for name in (PRIOR, ALIGNMENT) for path in (folder / name).glob("*")]
-        for what, paths in (("model", folder.glob("*.*")), ("prior with the alignment", beside)):
+        others = [path for name in (PRIOR, *BESIDE) for path in (folder / name).glob("*")]
+        for what, paths in (("model", folder.glob("*.*")), ("prior with what lies beside", others)):
             if (size := sum(path.stat().st_size for path in paths)) > MAX_BYTES:
                 raise PyraTokError(f"the bundled {what} takes {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f} MB")
 

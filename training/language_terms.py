@@ -195,7 +195,7 @@ def _alignment(settings: TrainingSettings, model: PyraTokModel) -> PyraTokTextAl
         return PyraTokTextAlignment(PyraTokTextAlignmentConfig(**options))
 
     kinds = (PyraTokTextAlignment, PyraTokTextAlignmentConfig)
-    return _component(settings, model, ALIGNMENT, *kinds, new, {"num_levels": model.config.num_levels}, {})
+    return _component(settings, model, ALIGNMENT, *kinds, new, {"level_strides": model.config.level_strides}, {})
 
 
 def _component(

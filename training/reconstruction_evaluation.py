@@ -8,6 +8,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice, tee
 from pathlib import Path
@@ -27,6 +28,9 @@ from ..modeling_pyratok.reconstruction_metrics import (
 )
 from ..modeling_pyratok.video_reading import VideoReader
 from ..pipelines.token_streams import chosen_levels, keep_levels
+
+OpenVideo = Callable[[Path], AbstractContextManager[Iterable[torch.Tensor]]]
+"""A file -> its frames, uint8 (H, W, 3), one at a time."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def evaluate_reconstruction(
     perceptual_distance: PerceptualDistance | None = None,
     options: StreamOptions = StreamOptions(),
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+    open_video: OpenVideo = VideoReader,
 ) -> ReconstructionEvaluation:
     """Measure the model, where it is and in its number format, on every file.
 
@@ -83,6 +88,7 @@ def evaluate_reconstruction(
             `measuring_device` of the model's.
         options: how a file runs through the model.
         progress: goes through the files and shows how far it is: `tqdm`, or rich's `track`.
+        open_video: reads a file; `evaluation.raw_video.open_video` reads raw ones too.
 
     Raises:
         PyraTokError: if no file can be read.
@@ -95,7 +101,7 @@ def evaluate_reconstruction(
     unreadable: dict[str, str] = {}
     for path in progress(files):
         try:
-            clips = measure_file(model, path, sets, perceptual_distance, options)
+            clips = measure_file(model, path, sets, perceptual_distance, options, open_video)
         except VideoReadError as problem:
             unreadable[str(path)] = str(problem)
             continue
@@ -115,6 +121,7 @@ def measure_file(
     level_sets: Sequence[tuple[int, ...]],
     perceptual_distance: PerceptualDistance | None,
     options: StreamOptions,
+    open_video: OpenVideo = VideoReader,
 ) -> list[ClipMetrics]:
     """The figures of one file for each of `level_sets`, in memory that does not grow with its length.
 
@@ -122,7 +129,7 @@ def measure_file(
     """
     distances = [perceptual_distance, *[None] * (len(level_sets) - 1)]
     clips = [ClipMetrics(model.config.num_levels, model.config.codebook_bits, distance) for distance in distances]
-    with VideoReader(path) as reader:
+    with open_video(path) as reader:
         # What is behind a tee waits in memory for the slower branch, here a chunk.
         originals, frames = tee(frames_to_values(frame.to(model.device)) for frame in reader)  # (3, H, W)
         encoded = model.encode_stream(frames, chunk_frames=options.chunk_frames, **options.tiles)

@@ -5,7 +5,10 @@ from typer.testing import CliRunner
 
 from pyratok.commands.app import app
 
-COMMANDS = ("reconstruct", "encode", "decode", "generate", "train", "evaluate", "info", "install")
+COMMANDS = (
+    *("reconstruct", "encode", "decode", "generate", "segment", "localize", "classify", "search", "ask"),
+    *("train", "evaluate", "info", "install"),
+)
 
 
 def test_help_lists_the_commands():

@@ -61,10 +61,12 @@ def test_a_prior_and_an_alignment_go_with_the_model(source, target, tmp_path, mo
     sizes = {"text_hidden_size": 384, "head_size": 4000}
     prior = pyratok.PyraTokPrior(pyratok.PyraTokPriorConfig.tiny(text_encoder="pyratok", **sizes))
     alignment = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig(codebook_size=16))
-    prior.save_pretrained(source.parent / "prior")
-    alignment.save_pretrained(source.parent / "alignment")
+    projector = pyratok.PyraTokTokenProjector(pyratok.PyraTokTokenProjectorConfig(codebook_size=16))
+    components = {"prior": prior, "alignment": alignment, "projector": projector}
+    for name, component in components.items():
+        component.save_pretrained(source.parent / name)
     bundle(source, target)
-    for name, component in (("prior", prior), ("alignment", alignment)):
+    for name, component in components.items():
         stored = load_file(target / name / "model.safetensors")
         assert {value.dtype for value in stored.values()} == {torch.float16}
         again = type(component).from_pretrained(target / name, dtype=torch.float32)
@@ -77,8 +79,8 @@ def test_a_prior_and_an_alignment_go_with_the_model(source, target, tmp_path, mo
     assert pipeline("a dog", num_frames=5, height=32, width=32).frames.shape == (1, 5, 32, 32, 3)
     assert pyratok.PyraTokReconstructionPipeline.from_pretrained(target).vq_model.config == pipeline.vq_model.config
     before = contents(target / "prior")
-    beside = sum(len(c) for name in ("prior", "alignment") for c in contents(target / name).values())
-    with monkeypatch.context() as patch, pytest.raises(pyratok.PyraTokError, match="prior with the alignment takes"):
+    beside = sum(len(c) for name in components for c in contents(target / name).values())
+    with monkeypatch.context() as patch, pytest.raises(pyratok.PyraTokError, match="prior with what lies beside takes"):
         patch.setattr(bundling, "MAX_BYTES", beside - 1)
         bundle(source, target)
     assert contents(target / "prior") == before

@@ -1,0 +1,70 @@
+"""`pyratok localize`: when a text happens in a video."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..modeling_pyratok.atomic_writing import atomic_path
+from ..modeling_pyratok.video_reading import VideoReader
+from ..pipelines.action_localization_pipeline import PyraTokActionLocalizationPipeline
+from ..pipelines.text_aligned_loading import load_text_aligned
+from ..pipelines.video_tokens_of import is_token_path
+from .errors_for_people import argument_errors
+from .model_use import be_quiet, place
+from .options import ChunkFrames, Device, Model
+from .tables import show, two_columns
+
+
+def localize(
+    clip: Annotated[str, typer.Argument(help="A video, or a token file that `pyratok encode` wrote.")],
+    text: Annotated[list[str], typer.Option("--text", "-t", help="What happens; may be given several times.")],
+    plot: Annotated[
+        str | None, typer.Option("--plot", help="The picture to write. Default: CLIP_localization.png.")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="Write the segments and all scores into this file.")
+    ] = None,
+    model: Model = "pyratok",
+    level: Annotated[int, typer.Option("--level", "-l", help="Level whose tokens are compared with the text.")] = 1,
+    window: Annotated[int, typer.Option("--window", min=1, help="Token frames over which scores are averaged.")] = 25,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Score from which on it happens. Default: each text's own.")
+    ] = None,
+    segments: Annotated[
+        int, typer.Option("--segments", min=1, help="So many of the longest segments of each text.")
+    ] = 1,
+    chunk_frames: ChunkFrames = 16,
+    device: Device = None,
+) -> None:
+    """Find when something happens in a video, and draw its score over time.
+
+    Example: `pyratok localize clip.mp4 --text "a person falls"`
+    """
+    from ..pipelines.score_plot import score_plot  # slow: it brings matplotlib
+
+    if not is_token_path(clip):
+        VideoReader(clip).close()  # what cannot be read is said before the seconds that loading takes
+    target = plot or f"{Path(clip).stem}_localization.png"
+    with atomic_path(target) as picture:
+        be_quiet()
+        pipeline = place(load_text_aligned(PyraTokActionLocalizationPipeline, model), None, device)
+        with argument_errors():
+            found = pipeline(clip, text, level, window, threshold, segments, chunk_frames)
+        score_plot(found).savefig(picture, dpi=100, format="png")
+    if json_file is not None:
+        record = {
+            "segments": dict(zip(found.texts, found.segments, strict=True)),
+            "scores": dict(zip(found.texts, found.scores.tolist(), strict=True)),
+            "times": found.times.tolist(),
+        }
+        with atomic_path(json_file) as path:
+            path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    table = two_columns(Path(clip).name)
+    for name, runs in zip(found.texts, found.segments, strict=True):
+        table.add_row(name, "\n".join(f"{start:.2f} to {end:.2f} s, score {score:.4f}" for start, end, score in runs))
+    show(table)
+    for path in (target, json_file):
+        if path is not None:
+            typer.echo(f"wrote {path}")

@@ -1,0 +1,74 @@
+"""`pyratok ask`."""
+
+import pytest
+import torch
+from tiny_causal_language import CHAT_TEMPLATE, WIDTH, save_language_model
+
+from pyratok import PyraTokConfig, PyraTokModel, PyraTokReconstructionPipeline
+from pyratok.configuration.configuration_token_projector import PyraTokTokenProjectorConfig
+from pyratok.modeling_pyratok.token_projector import PyraTokTokenProjector
+from pyratok.pipelines.question_answering_loading import load_question_answering
+
+QUESTION = "what is it?"
+CHOICES = ["a cat", "a dog", "nothing [at] all"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("repository")
+    model = PyraTokModel(PyraTokConfig.tiny()).eval()
+    PyraTokReconstructionPipeline(model).save_pretrained(folder)
+    language = save_language_model(tmp_path_factory.mktemp("language"), chat_template=CHAT_TEMPLATE)
+    config = PyraTokTokenProjectorConfig(
+        num_levels=model.config.num_levels,
+        codebook_bits=model.config.codebook_bits,
+        codebook_size=model.config.hidden_size,
+        language_hidden_size=WIDTH,
+        language_model=str(language),
+    )
+    PyraTokTokenProjector(config).save_pretrained(folder / "projector")
+    return folder
+
+
+def test_the_likeliest_choice_comes_first(run, film, repository):
+    options = [part for choice in CHOICES for part in ("--choice", choice)]
+    lines = run("ask", film, QUESTION, *options, "--model", repository, "--levels", "1,3").stdout.splitlines()
+    output = load_question_answering(repository)(film, QUESTION, CHOICES, levels=(1, 3))
+    said = [line for line in lines if "%" in line]
+    assert len(said) == 3
+    for line, index in zip(said, output.scores.argsort(descending=True).tolist(), strict=True):
+        assert CHOICES[index] in line and f"{float(output.scores[index]):.1%}" in line
+    assert output.answer in said[0]
+
+
+def test_words_from_a_token_file(run, film, repository):
+    run("encode", film, "film.safetensors", "--model", repository)
+    options = ("--model", repository, "--max-tokens", 8)
+    assert run("ask", "film.safetensors", QUESTION, *options).stdout == run("ask", film, QUESTION, *options).stdout
+    expected = load_question_answering(repository)(film, QUESTION, max_new_tokens=8)
+    assert run("ask", film, QUESTION, *options).stdout.strip() == expected.answer
+    drawn = [run("ask", film, QUESTION, *options, "--temperature", 2, "--seed", seed).stdout for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_stretch_and_a_projector_of_its_own(run, film, repository, model_folder):
+    options = ("--choice", "a", "--choice", "b", "--start", 0.1, "--end", 0.4)
+    one = run("ask", film, QUESTION, *options, "--model", repository).stdout
+    assert one == run("ask", film, QUESTION, *options, "--model", repository, "--projector", repository).stdout
+    other = run("ask", film, QUESTION, *options, "--model", repository, "--no-calibrate").stdout
+    assert one != other
+
+
+def test_bad_input(refused, film, repository, model_folder):
+    for arguments, message in (
+        ((film, " "), "question is empty"),
+        ((film, QUESTION, "--choice", "a"), "at least two"),
+        ((film, QUESTION, "--levels", "0"), "level"),
+        ((film, QUESTION, "--temperature", "-1"), "temperature"),
+        ((film, QUESTION, "--start", "100"), "no frame from 100 s"),
+        (("nothing.mp4", QUESTION), "'nothing.mp4' does not exist"),
+        ((film, QUESTION, "--projector", "nothing"), "no projector in 'nothing'"),
+    ):
+        assert message in refused("ask", *arguments, "--model", repository)
+    assert "has no projector" in refused("ask", film, QUESTION, "--model", model_folder)

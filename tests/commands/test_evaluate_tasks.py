@@ -1,0 +1,164 @@
+"""`pyratok evaluate segmentation | localization | classification | generation`: a tiny model on tiny data in published formats.
+
+What the figures mean is tested where they are made; here that each command reads, measures, prints and writes.
+"""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small_films import moving_square
+from tiny_language import save_tiny_repository
+
+from pyratok import PyraTokActionLocalizationPipeline, PyraTokClassificationPipeline, PyraTokSegmentationPipeline
+from pyratok.modeling_pyratok.video_writing import write_video
+
+FRAMES, HEIGHT, WIDTH = 9, 38, 52
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    return save_tiny_repository(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    """Two clips with a mask each, as archives."""
+    folder = tmp_path_factory.mktemp("masks")
+    lines = []
+    for name in ("one", "two"):
+        write_video(folder / f"{name}.mp4", moving_square(FRAMES, HEIGHT, WIDTH), 10)
+        truth = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+        truth[:, 4:14, 2:30] = True
+        np.savez_compressed(folder / f"{name}.masks.npz", masks=np.packbits(truth, axis=-1), shape=truth.shape)
+        lines.append({"file_name": f"{name}.mp4", "masks": f"{name}.masks.npz", "expression": "square"})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """CLASS/clip.mp4 in train/ and validation/; each class has a size of its own to be told by."""
+    folder = tmp_path_factory.mktemp("classes")
+    for split, count in (("train", 4), ("validation", 2)):
+        for number in range(count):
+            for label, flat in (("square", False), ("dark field", True)):
+                place = folder / split / label
+                place.mkdir(parents=True, exist_ok=True)
+                film = moving_square(3 + number, 32, 32)
+                write_video(place / f"{number}.mp4", [frame // 9 if flat else frame for frame in film], 10)
+    return folder
+
+
+def test_segmentation(run, repository, masks, work_folder):
+    given = ("--data", masks, "--model", repository, "--levels", "1,4", "--json", "found.json")
+    result = run("evaluate", "segmentation", *given)
+    found = json.loads((work_folder / "found.json").read_text())
+    pipeline = PyraTokSegmentationPipeline.from_pretrained(repository)
+    truth = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+    truth[:, 4:14, 2:30] = True
+    mask = pipeline(masks / "one.mp4", ["square"], levels=(1, 4)).masks[0].numpy()
+    expected = np.mean([(a & b).sum() / (a | b).sum() for a, b in zip(mask, truth, strict=True)])
+    assert found["jaccard"] == pytest.approx(expected) and found["clips"] == 2 and found["levels"] == "1,4"
+    assert f"{expected:.2%}" in result.stdout and "by chance" in result.stdout
+    one = run("evaluate", "segmentation", *given, "--max-clips", 1, "--crf")
+    assert "1, 9, 1" in one.stdout and json.loads((work_folder / "found.json").read_text())["crf"] is True
+
+
+def test_instances_print_the_papers_row(run, repository, masks, work_folder):
+    """YouTube-VIS, from the same clips: frames as pictures, masks as run lengths."""
+    from PIL import Image
+
+    (work_folder / "frames/one").mkdir(parents=True)
+    names = [f"one/{index:05d}.jpg" for index in range(2)]
+    for index, name in enumerate(names):
+        Image.fromarray(moving_square(2, 20, 24)[index].numpy()).save(work_folder / "frames" / name)
+    counts = [0, 20 * 4, 20 * 20]  # the first four columns
+    annotation = {"id": 1, "video_id": 7, "category_id": 3, "iscrowd": 0, "width": 24, "height": 20}
+    annotation["segmentations"] = [{"size": [20, 24], "counts": counts}] * 2
+    annotation["areas"], annotation["bboxes"] = [80, 80], [[0, 0, 4, 20]] * 2
+    content = {
+        "info": {},
+        "videos": [{"id": 7, "width": 24, "height": 20, "length": 2, "file_names": names}],
+        "categories": [{"id": 3, "name": "square"}, {"id": 4, "name": "dog"}],
+        "annotations": [annotation],
+    }
+    (work_folder / "instances.json").write_text(json.dumps(content))
+    given = ("--data", "frames", "--annotations", "instances.json", "--benchmark", "youtube-vis-2021")
+    result = run("evaluate", "segmentation", *given, "--model", repository, "--json", "found.json")
+    assert "24.54" in result.stdout and "OmniTokenizer" in result.stdout
+    assert 0 <= json.loads((work_folder / "found.json").read_text())["average_precision"]["ap"] <= 1
+
+
+def test_localization(run, repository, masks, work_folder):
+    shutil.copy(masks / "one.mp4", work_folder / "v_one.mp4")
+    entry = {"duration": 0.9, "subset": "validation", "resolution": "52x38", "url": ""}
+    entry["annotations"] = [{"segment": [0.1, 0.5], "label": "moving"}, {"segment": [0.5, 0.9], "label": "still"}]
+    database = {"one": entry, "gone": {**entry}}
+    (work_folder / "net.json").write_text(json.dumps({"version": "VERSION 1.3", "taxonomy": [], "database": database}))
+    given = ("--data", ".", "--annotations", "net.json", "--window", 1, "--segments", 2)
+    result = run("evaluate", "localization", *given, "--model", repository, "--json", "found.json")
+    assert "29.11" in result.stdout and "gone" in result.stderr
+    found = json.loads((work_folder / "found.json").read_text())
+    pipeline = PyraTokActionLocalizationPipeline.from_pretrained(repository)
+    segments = pipeline(work_folder / "v_one.mp4", ["moving", "still"], window=1, max_segments=2).segments
+    assert found["predictions"] == sum(map(len, segments)) and found["missing_videos"] == ["gone"]
+
+
+def test_classification_by_names_and_by_a_probe(run, repository, classes, work_folder):
+    given = ("--data", classes, "--model", repository, "--json", "found.json")
+    result = run("evaluate", "classification", *given)
+    found = json.loads((work_folder / "found.json").read_text())
+    pipeline = PyraTokClassificationPipeline.from_pretrained(repository)
+    videos = sorted((classes / "validation").rglob("*.mp4"))
+    right = [pipeline(path, ["dark field", "square"]).label == path.parent.name for path in videos]
+    assert found["top_1"] == np.mean(right) and f"{np.mean(right):.2%} (chance 50.00%" in result.stdout
+    probed = run("evaluate", "classification", *given, "--probe", "--save-probe", "probe.safetensors")
+    found = json.loads((work_folder / "found.json").read_text())
+    assert found["top_1"] == 1 and found["training_videos"] == 8, "a bright and a dark film differ in their tokens"
+    assert (work_folder / "probe.safetensors").is_file() and "100.00%" in probed.stdout
+
+
+def test_kinetics_prints_the_papers_row(run, repository, classes, work_folder):
+    with open(work_folder / "val.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
+        for number, label in enumerate(("square", "dark field", "square")):
+            name = f"abcdefghij{number}"
+            writer.writerow([label, name, 0, 10, "val"])
+            if number < 2:
+                (work_folder / "clips").mkdir(exist_ok=True)
+                source = classes / "validation" / label / "0.mp4"
+                shutil.copy(source, work_folder / "clips" / f"{name}_000000_000010.mp4")
+    given = ("--data", "clips", "--benchmark", "kinetics-400", "--annotations", "val.csv")
+    result = run("evaluate", "classification", *given, "--model", repository)
+    assert "78.43" in result.stdout and "abcdefghij2" in result.stderr
+
+
+def test_generation(run, classes, work_folder):
+    given = ("--data", classes / "train", "--generated", classes / "validation", "--frames", 3, "--resolution", 32)
+    result = run("evaluate", "generation", *given, "--json", "found.json")
+    found = json.loads((work_folder / "found.json").read_text())
+    assert "Frechet distance (EfficientNet-Lite0)" in result.stdout and "FVD" not in result.stdout
+    assert "too large" in result.stdout and found["value"] > 0 and found["generated_videos"] == 4
+    row = run("evaluate", "generation", *given, "--benchmark", "ucf-101").stdout
+    assert "not measured" in row and "51" in row  # another distance is not put beside the paper's
+
+
+def test_bad_input(refused, repository, masks, classes, tmp_path):
+    model = ("--model", repository)
+    for arguments, message in (
+        (("segmentation", "--data", tmp_path / "nothing"), "nothing"),
+        (("segmentation", "--data", masks, "--benchmark", "ovis"), "needs --annotations"),
+        (("segmentation", "--data", masks, "--levels", "9"), "level"),
+        (("classification", "--data", classes, "--benchmark", "kinetics-600"), "needs --annotations"),
+        (("classification", "--data", classes / "train", "--probe"), "the data need both"),
+        (("classification", "--data", classes, "--save-probe", "a.safetensors"), "--save-probe needs --probe"),
+        (("localization", "--data", masks, "--annotations", tmp_path / "no.json"), "no.json"),
+    ):
+        assert message in refused("evaluate", *arguments, *model)
+    assert "nothing" in refused("evaluate", "generation", "--data", masks, "--generated", tmp_path / "nothing")
+    given = ("--data", masks, "--generated", masks, "--features", "nothing.pt")
+    assert "nothing.pt" in refused("evaluate", "generation", *given)

@@ -1,0 +1,73 @@
+"""`pyratok segment`."""
+
+import numpy as np
+import pytest
+from tiny_language import save_tiny_repository
+
+import pyratok
+from pyratok import PyraTokSegmentationPipeline, read_video
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    return save_tiny_repository(tmp_path_factory.mktemp("repository"))
+
+
+def masks_of(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return np.unpackbits(archive["masks"], axis=-1)[..., : archive["shape"][2]].astype(bool)
+
+
+def test_masks_overlay_and_sheet(run, film, work_folder, repository):
+    result = run("segment", film, "--text", "a dog and a ball", "--model", repository, "--output", "out")
+    assert sorted(path.name for path in (work_folder / "out").iterdir()) == [
+        "ball.masks.npz",
+        "contact_sheet.png",
+        "dog.masks.npz",
+        "overlay.mp4",
+    ]
+    expected = PyraTokSegmentationPipeline.from_pretrained(repository)(film, "a dog and a ball").masks.numpy()
+    for index, word in enumerate(("dog", "ball")):
+        assert np.array_equal(masks_of(work_folder / f"out/{word}.masks.npz"), expected[index])
+        assert f"{expected[index].mean():.1%} of the pixels" in result.stdout
+    frames, info = read_video(work_folder / "out/overlay.mp4")
+    assert frames.shape == (7, 38 + 16, 52, 3) and info.fps == 10
+
+
+def test_the_crf_and_several_texts(run, film, work_folder, repository):
+    texts = ("--text", "a dog", "--text", "the ball / net")
+    run("segment", film, *texts, "--model", repository, "--output", "out", "--crf", "--levels", "1,4")
+    pipeline = PyraTokSegmentationPipeline.from_pretrained(repository)
+    expected = pipeline(film, ["a dog", "the ball / net"], levels=(1, 4), crf=True).masks.numpy()
+    assert np.array_equal(masks_of(work_folder / "out/a_dog.masks.npz"), expected[0])
+    assert np.array_equal(masks_of(work_folder / "out/the_ball_net.masks.npz"), expected[1])
+
+
+def test_a_picture(run, films, work_folder, repository):
+    run("segment", films / "still.png", "--text", "dog", "--model", repository)
+    folder = work_folder / "still_segmentation"
+    assert read_video(folder / "overlay.png")[0].shape == (1, 38 + 16, 52, 3)
+    assert masks_of(folder / "dog.masks.npz").shape == (1, 38, 52)
+
+
+def test_bad_input(refused, film, films, repository, model_folder, tmp_path):
+    for arguments, message in (
+        ((film, "--text", "the of"), "no word that names something"),
+        ((film, "--text", "a b", "--text", "a_b"), "one file"),
+        ((film, "--text", "dog", "--text", " "), "none that is empty"),
+        ((film, "--text", "dog", "--levels", "9"), "level"),
+        ((film, "--text", "dog", "--levels", "x"), "--levels takes level numbers"),
+        ((film, "--text", "dog", "--chunk-frames", "3"), "chunk_frames"),
+        (("nothing.mp4", "--text", "dog"), "'nothing.mp4' does not exist"),
+        ((films / "sound.m4a", "--text", "dog"), "sound"),
+    ):
+        assert message in refused("segment", *arguments, "--model", repository)
+    assert "no text alignment" in refused("segment", film, "--text", "dog", "--model", model_folder)
+    assert "there is no model" in refused("segment", film, "--text", "dog", "--model", "nothing")
+    (tmp_path / "file").touch()
+    assert "is a file" in refused("segment", film, "--text", "dog", "--model", repository, "--output", tmp_path / "file")
+
+
+def test_the_bundled_model_without_a_name(run, film):
+    assert pyratok.PyraTokTextAlignment  # the parts that it needs are public
+    assert "wrote" in run("segment", film, "--text", "a square").stdout

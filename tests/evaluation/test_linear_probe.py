@@ -1,0 +1,154 @@
+"""The linear probe: it learns, it is scikit-learn's, and it stands by itself once it is saved."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pyratok.evaluation.linear_probe import LinearProbe, fit_linear_probe
+from pyratok.modeling_pyratok.errors import PyraTokError
+
+LABELS = ("archery", "cliff diving", "judo")
+
+
+def clusters(labels: tuple[str, ...], count: int, seed: int, dim: int = 6) -> tuple[torch.Tensor, list[str]]:
+    """Features around one point for each label, on very different scales, one of them constant."""
+    generator = torch.Generator().manual_seed(seed)
+    centers = torch.randn(len(labels), dim, generator=torch.Generator().manual_seed(0)) * 2
+    names = [label for label in labels for _ in range(count)]
+    rows = centers.repeat_interleave(count, 0) + torch.randn(len(names), dim, generator=generator)
+    rows = rows * torch.logspace(-3, 3, dim)
+    rows[:, 2] = 7.0
+    return rows, names
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:2]])
+def test_learns_what_is_linear(labels):
+    probe = fit_linear_probe(*clusters(labels, 12, seed=1), seed=0)
+    features, truth = clusters(labels, 12, seed=2)
+    scores = probe.scores(features)
+    assert scores.shape == (len(truth), len(labels)) and scores.dtype == torch.float64
+    assert torch.allclose(scores.sum(1), torch.ones(len(truth), dtype=torch.float64))
+    right = [probe.classes[index] == label for index, label in zip(scores.argmax(1), truth, strict=True)]
+    assert np.mean(right) > 0.9
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:2]])
+def test_equals_scikit_learns_probabilities(labels):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    features, names = clusters(labels, 8, seed=1)
+    probe = fit_linear_probe(features, names, seed=0)
+    candidates = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=10.0**power, max_iter=2000)).fit(features.double(), names)
+        for power in range(-4, 3)
+    ]
+    differences = [
+        np.abs(c.predict_proba(features.double()) - probe.scores(features).numpy()).max() for c in candidates
+    ]
+    assert min(differences) < 1e-6
+    assert probe.classes == tuple(candidates[0].classes_)
+
+
+def test_noise_is_regularised_more_than_what_is_linear():
+    generator = torch.Generator().manual_seed(3)
+    noise, names = torch.randn(40, 30, generator=generator), ["archery", "judo"] * 20
+    signal = noise.clone()
+    signal[:, 0] += torch.tensor([3.0, -3.0]).repeat(20)
+    assert fit_linear_probe(noise, names, 0).weight.norm() < fit_linear_probe(signal, names, 0).weight.norm()
+
+
+def test_the_same_seed_gives_the_same_probe():
+    features, names = clusters(LABELS, 5, seed=1)
+    first, second = (fit_linear_probe(features, names, seed=7) for _ in range(2))
+    assert torch.equal(first.scores(features), second.scores(features))
+
+
+def test_a_class_of_one_video_is_learnt_too():
+    features, names = clusters(LABELS, 6, seed=1)
+    probe = fit_linear_probe(features[:-5], names[:-5], seed=0)
+    assert probe.classes == LABELS
+
+
+def test_scores_are_the_same_after_saving_and_loading(tmp_path):
+    features, names = clusters(LABELS, 6, seed=1)
+    probe = fit_linear_probe(features, names, seed=0)
+    path = tmp_path / "probe.safetensors"
+    probe.save(path)
+    loaded = LinearProbe.load(path)
+    assert loaded.classes == LABELS
+    assert torch.equal(loaded.scores(features), probe.scores(features))
+    assert torch.equal(loaded.scores(features.numpy()), probe.scores(features))
+    again = tmp_path / "again.safetensors"
+    loaded.save(again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_loaded_probe_does_not_need_scikit_learn(probe_file, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert LinearProbe.load(probe_file).scores(torch.zeros(2, 6)).shape == (2, 3)
+    with pytest.raises(PyraTokError, match=r"needs sklearn\S* which is not installed; .* extra `evaluate`"):
+        fit_linear_probe(torch.randn(4, 2), ["judo", "judo", "archery", "archery"], seed=0)
+
+
+@pytest.fixture
+def probe_file(tmp_path):
+    features, names = clusters(LABELS, 4, seed=1)
+    path = tmp_path / "probe.safetensors"
+    fit_linear_probe(features, names, seed=0).save(path)
+    return path
+
+
+def metadata_of(classes: object, version: object = 1) -> dict[str, str]:
+    return {"pyratok_linear_probe": json.dumps({"version": version, "classes": classes})}
+
+
+def test_damaged_files_are_refused(tmp_path, probe_file):
+    with pytest.raises(PyraTokError, match="cannot read the linear probe .*none.safetensors"):
+        LinearProbe.load(tmp_path / "none.safetensors")
+    whole = probe_file.read_bytes()
+    for content in (b"", whole[:-1], whole[:40], b"no safetensors at all"):
+        probe_file.write_bytes(content)
+        with pytest.raises(PyraTokError, match="is no linear probe, or is damaged"):
+            LinearProbe.load(probe_file)
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "reason"),
+    [
+        ({}, None, "it has no metadata of one"),
+        ({}, {"pyratok_linear_probe": "{"}, "is damaged"),
+        ({}, metadata_of("abc"), "no list of classes"),
+        ({}, metadata_of(list(LABELS), version=2), "its version is 2"),
+        ({}, metadata_of(["a", "a", "b"]), "each once"),
+        ({}, metadata_of(["a", "b"]), "weight must be finite float64"),
+        ({"extra": torch.zeros(1)}, metadata_of(list(LABELS)), "its tensors must be"),
+        ({"bias": torch.zeros(3)}, metadata_of(list(LABELS)), "bias must be finite float64"),
+        ({"mean": torch.zeros(2, 3).double()}, metadata_of(list(LABELS)), "mean must be finite float64"),
+        ({"bias": torch.full((3,), torch.nan).double()}, metadata_of(list(LABELS)), "bias must be finite float64"),
+        ({"scale": torch.zeros(6).double()}, metadata_of(list(LABELS)), "scale must be positive"),
+    ],
+)
+def test_files_with_other_contents_are_refused(probe_file, change, metadata, reason):
+    save_file({**load_file(probe_file), **change}, probe_file, metadata)
+    with pytest.raises(PyraTokError, match=reason):
+        LinearProbe.load(probe_file)
+
+
+def test_too_little_to_fit_and_wrong_calls_are_refused(probe_file):
+    with pytest.raises(PyraTokError, match="two classes or more"):
+        fit_linear_probe(torch.randn(4, 3), ["judo"] * 4, seed=0)
+    with pytest.raises(PyraTokError, match="two videos or more of one of them; got 2 videos of 2"):
+        fit_linear_probe(torch.randn(2, 3), ["judo", "archery"], seed=0)
+    for features in (torch.randn(3, 2), torch.randn(4), torch.full((4, 2), torch.nan), torch.randn(4, 0)):
+        with pytest.raises(ValueError, match=r"features must be finite \(4, D\)"):
+            fit_linear_probe(features, ["judo", "judo", "archery", "archery"], seed=0)
+    with pytest.raises(ValueError, match=r"features must be \(N, 6\), got \(2, 5\)"):
+        LinearProbe.load(probe_file).scores(torch.zeros(2, 5))
