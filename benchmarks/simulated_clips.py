@@ -1,9 +1,10 @@
 """The clips of each part of the simulated benchmark: what is drawn for it, and which recordings it takes.
 
-What a part's figures depend on (the class of a clip, the number of monsters, which way the player turns) is balanced: of every
-few clips each has another, in an order that is drawn.
+What a part's figures depend on (the class of a clip, the number of monsters, the place of the right choice) is balanced: of
+every few clips each has another, in an order that is drawn.
 """
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,8 +50,7 @@ def draw_clip(part: str, seed: int, index: int) -> Clip:
         if _is_fit(recording, part, seed, index):
             caption, questions = caption_of(source, recording), []
             if task == "questions":
-                asks_for_present = balanced((True, False), seed, part, "is it there", index)
-                questions = questions_of(source, recording, asks_for_present)
+                questions = questions_of(source, recording, lambda what, of: balanced(of, seed, part, what, index))
             return Clip(f"{task}_{index:04d}", recording, caption, tuple(questions))
     raise RuntimeError(f"no scene for clip {index} of {part} with seed {seed} in {MOST_ATTEMPTS} attempts")
 
@@ -81,10 +81,10 @@ def _scene(source: random.Random, part: str, seed: int, index: int) -> Scene:
 
 
 def _turn_and_other(source: random.Random, part: str, seed: int, index: int) -> list[Action]:
-    """A turn and something else, the turn first in half of the clips."""
-    turn = balanced(TURNS, seed, part, "turn", index)
+    """A turn and something else; either turn comes first as often as second."""
+    turn, comes_first = balanced(list(itertools.product(TURNS, (True, False))), seed, part, "turn", index)
     actions = [turn, source.choice(OTHERS)]
-    return actions if balanced((True, False), seed, part, "order", index) else actions[::-1]
+    return actions if comes_first else actions[::-1]
 
 
 def _monsters(seed: int, part: str, index: int) -> int:

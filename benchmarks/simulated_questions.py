@@ -1,10 +1,12 @@
 """Multiple-choice questions about simulated clips; the answers follow from the script and from what the game says is seen.
 
-Who reads only the questions and the choices does no better than chance: wrong choices are of the same sort as the right one.
+Wrong choices are of the same sort as the right one, and its place is balanced: the words alone tell next to nothing.
 """
 
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from simulated_actions import OTHERS, TURNS
 from simulated_building import Scene
@@ -15,13 +17,15 @@ from simulated_things import KIND_OF, MONSTERS, OBJECTS
 
 CHOICES = 4
 
+Balance = Callable[[str, Sequence[Any]], Any]
+
 MOST_MONSTERS = 4
 """In a clip with questions. They are all of one kind."""
 
 
 @dataclass(frozen=True)
 class Quiz:
-    """One question of a task. The order of `choices` is drawn; `answer` is one of them."""
+    """One question of a task; `answer` is one of `choices`."""
 
     task: str
     question: str
@@ -29,8 +33,8 @@ class Quiz:
     answer: str
 
 
-def questions_of(source: random.Random, recording: Recording, asks_for_present: bool) -> list[Quiz]:
-    """One question of each task. asks_for_present: whether the answer to "Is there a ...?" is yes.
+def questions_of(source: random.Random, recording: Recording, balance: Balance) -> list[Quiz]:
+    """One question of each task. balance: gives one of some options, each in as many clips as any other.
 
     The clip shows monsters of one kind, each of them seen, and at least one other thing; its script is a turn and something
     that is none, in either order.
@@ -40,26 +44,27 @@ def questions_of(source: random.Random, recording: Recording, asks_for_present: 
     numbers = tuple(str(number + 1) for number in range(MOST_MONSTERS))
     other_walls = source.sample(sorted(set(WALLS) - {room.walls}), CHOICES - 1)
     return [
-        _which_thing(source, recording),
-        _is_it_there(source, recording, asks_for_present),
+        _which_thing(source, recording, balance),
+        _is_it_there(source, recording, balance),
         Quiz("monster_count", f"How many {monsters[0].plural} are there?", numbers, str(len(monsters))),
         _turn_direction(recording.scene),
-        _first_action(source, recording.scene),
-        _shuffled(source, "walls", "What are the walls like?", room.walls, other_walls),
+        _first_action(source, recording.scene, balance),
+        _mixed(balance, "walls", "What are the walls like?", room.walls, other_walls),
     ]
 
 
-def _which_thing(source: random.Random, recording: Recording) -> Quiz:
+def _which_thing(source: random.Random, recording: Recording, balance: Balance) -> Quiz:
     present, absent = _present_and_absent(source, recording)
     right = KIND_OF[source.choice(present)].counted(1)
     wrong = [KIND_OF[name].counted(1) for name in source.sample(absent, CHOICES - 1)]
-    return _shuffled(source, "which_thing", "Which of these is in the room?", right, wrong)
+    return _mixed(balance, "which_thing", "Which of these is in the room?", right, wrong)
 
 
-def _is_it_there(source: random.Random, recording: Recording, asks_for_present: bool) -> Quiz:
+def _is_it_there(source: random.Random, recording: Recording, balance: Balance) -> Quiz:
     present, absent = _present_and_absent(source, recording)
-    asked = KIND_OF[source.choice(present if asks_for_present else absent)]
-    return Quiz("is_it_there", f"Is there {asked.counted(1)}?", ("yes", "no"), "yes" if asks_for_present else "no")
+    answer = balance("is_it_there", ("yes", "no"))
+    asked = KIND_OF[source.choice(present if answer == "yes" else absent)]
+    return Quiz("is_it_there", f"Is there {asked.counted(1)}?", ("yes", "no"), answer)
 
 
 def _present_and_absent(source: random.Random, recording: Recording) -> tuple[list[str], list[str]]:
@@ -74,15 +79,16 @@ def _turn_direction(scene: Scene) -> Quiz:
     return Quiz("turn_direction", "Which way does the player turn?", ("left", "right"), turn.name.split()[-1])
 
 
-def _first_action(source: random.Random, scene: Scene) -> Quiz:
+def _first_action(source: random.Random, scene: Scene, balance: Balance) -> Quiz:
     """The choices are what is done first, what is done next, the other turn, and something else that is no turn."""
     first, second = (stretch.action for stretch in scene.script)
     other_turn = next(action for action in TURNS if action not in (first, second))
     other = source.choice([action for action in OTHERS if action not in (first, second)])
-    wrong = [action.name for action in (second, other_turn, other)]
-    return _shuffled(source, "first_action", "What does the player do first?", first.name, wrong)
+    wrong = source.sample([action.name for action in (second, other_turn, other)], CHOICES - 1)
+    return _mixed(balance, "first_action", "What does the player do first?", first.name, wrong)
 
 
-def _shuffled(source: random.Random, task: str, question: str, answer: str, others: list[str]) -> Quiz:
-    choices = [answer, *others]
-    return Quiz(task, question, tuple(source.sample(choices, len(choices))), answer)
+def _mixed(balance: Balance, task: str, question: str, answer: str, others: list[str]) -> Quiz:
+    """The right choice in any place."""
+    place = balance(f"{task} place", range(CHOICES))
+    return Quiz(task, question, (*others[:place], answer, *others[place:]), answer)

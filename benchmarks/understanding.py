@@ -129,7 +129,7 @@ def localization(pipeline: PyraTokActionLocalizationPipeline, folder: Path) -> F
         f"level {level}": lambda video, texts, level=level: pipeline(tokens.of(video), list(texts), level).segments
         for level in (1, 2, 3, 4)
     }
-    localizers |= {"chance": RandomSegments(SEED), "whole video": WholeVideo()}
+    localizers |= {"chance": RandomSegments(SEED), "whole video": WholeVideo(SEED)}
     found = {
         name: evaluate_localization(
             localize, data, THUMOS14_THRESHOLDS, lambda videos, name=name: tqdm(videos, desc=name, unit="video")

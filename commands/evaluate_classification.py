@@ -41,6 +41,10 @@ def classification(
     probe: Annotated[
         bool, typer.Option("--probe", help="Fit a linear probe on the videos of train/ rather than ask for names.")
     ] = False,
+    training_annotations: Annotated[
+        str | None,
+        typer.Option("--training-annotations", help="kinetics, with --probe: the CSV file of the training clips."),
+    ] = None,
     save_probe: Annotated[
         str | None, typer.Option("--save-probe", help="Write the probe into this file, NAME.safetensors.")
     ] = None,
@@ -62,10 +66,14 @@ def classification(
     from ..evaluation.classification_evaluation import evaluate_classification, evaluate_linear_probe
     from ..evaluation.paper_figures import PAPER_ROWS, paper_table
 
-    if save_probe is not None and not probe:
-        raise PyraTokError("--save-probe needs --probe")
+    for option, given in (("--save-probe", save_probe), ("--training-annotations", training_annotations)):
+        if given is not None and not probe:
+            raise PyraTokError(f"{option} needs --probe")
     chosen, found = parse_levels(levels), _read(benchmark, data, annotations)
-    training, test = _splits(found, probe)
+    if training_annotations is not None:
+        training, test = _read(benchmark, data, training_annotations).videos, found.videos
+    else:
+        training, test = _splits(found, probe)
     test = spread(test, max_clips)
     with json_target(json_file) as target:
         be_quiet()
@@ -80,7 +88,7 @@ def classification(
                     seed,
                     progress_bar("classifying"),
                 )
-                evaluation, record = fitted.test, fitted.record()
+                evaluation, record, unfitted = fitted.test, fitted.record(), fitted.unreadable_training
                 if save_probe is not None:
                     fitted.probe.save(save_probe)
             else:
@@ -90,7 +98,7 @@ def classification(
                     found.labels,
                     progress_bar("classifying"),
                 )
-                record = evaluation.record()
+                record, unfitted = evaluation.record(), {}
         write_record(target, {"benchmark": benchmark, "probe": probe, "levels": levels, **record}, model, data)
     figures = {
         "videos, classes": f"{len(evaluation.predictions):,}, {len(evaluation.labels):,}",
@@ -104,7 +112,7 @@ def classification(
     if benchmark in PAPER_ROWS:
         measured_on = f"{len(evaluation.predictions)} videos of {data}, {'linear probe' if probe else 'zero-shot'}"
         tables.append(paper_table(benchmark, {"top-1": 100 * evaluation.figures.top_1}, measured_on, model))
-    left_out = {**dict.fromkeys(found.missing, "its file is not there"), **evaluation.unreadable}
+    left_out = {**dict.fromkeys(found.missing, "its file is not there"), **evaluation.unreadable, **unfitted}
     report(tables, left_out, json_file)
 
 
@@ -122,5 +130,7 @@ def _splits(found: "ClassificationData", probe: bool) -> tuple[tuple, tuple]:
     if not probe:
         return (), test
     if "train" not in found.splits or not held_out:
-        raise PyraTokError("a probe is fitted on train/ and measured on validation/ or test/: the data need both")
+        raise PyraTokError(
+            "a probe is fitted on train/ and measured on validation/ or test/: the data need both, or --training-annotations"
+        )
     return found.of_split("train"), test

@@ -15,6 +15,8 @@ from .model_use import be_quiet, place
 from .options import ChunkFrames, Device, Model
 from .progress import progress_bar
 
+CHANCE_SEED = 0
+
 
 def localization(
     data: Data,
@@ -45,6 +47,7 @@ def localization(
     Example: `pyratok evaluate localization --data videos --annotations activity_net.v1-3.min.json`
     """
     from ..evaluation.activitynet import read_activitynet
+    from ..evaluation.localization_baselines import RandomSegments
     from ..evaluation.localization_evaluation import evaluate_localization
     from ..evaluation.localization_metrics import ACTIVITYNET_THRESHOLDS, THUMOS14_THRESHOLDS
     from ..evaluation.paper_figures import paper_table
@@ -66,16 +69,17 @@ def localization(
 
         with argument_errors():
             evaluation = evaluate_localization(localize, found, thresholds, progress_bar("localizing"))
-        write_record(
-            target, {"benchmark": benchmark, "level": level, "window": window, **evaluation.record()}, model, data
-        )
+            chance = evaluate_localization(RandomSegments(CHANCE_SEED), found, thresholds)
+        record = {**evaluation.record(), "chance": chance.mean_average_precision}
+        write_record(target, {"benchmark": benchmark, "level": level, "window": window, **record}, model, data)
     figures = {
         "videos, actions": f"{evaluation.num_videos:,}, {sum(evaluation.num_actions.values()):,}",
-        "mAP": f"{evaluation.mean_average_precision:.2%}",
+        "mAP": f"{evaluation.mean_average_precision:.2%} (random segments {chance.mean_average_precision:.2%})",
     }
     for threshold, value in zip(evaluation.thresholds, evaluation.mean_average_precisions, strict=True):
         figures[f"mAP at tIoU {threshold:g}"] = f"{value:.2%}"
     measured = {"mAP": 100 * evaluation.mean_average_precision}
     paper = paper_table(benchmark, measured, f"{evaluation.num_videos} videos of {data}", model)
     left_out = {**dict.fromkeys(evaluation.missing, "its file is not there"), **evaluation.unreadable}
+    left_out |= dict.fromkeys(evaluation.repeated, "it is annotated more than once, and counts once")
     report([figures_table(f"{model} on {data}", figures), paper], left_out, json_file)

@@ -45,7 +45,7 @@ def segment(
     ] = "4",
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", help="Cosine from which on a pixel counts. Default: each word's own."),
+        typer.Option("--threshold", help="Score from which on a pixel counts. Default: each word's own."),
     ] = None,
     crf: Annotated[
         bool,
@@ -79,7 +79,7 @@ def segment(
                 shares = _write(stage, names, reader, maps, pieces)
     table = two_columns(Path(clip).name)
     for word, share, limit in zip(words, shares, maps.thresholds.tolist(), strict=True):
-        table.add_row(word, f"{share:.1%} of the pixels; cosine from {limit:.4f} on")
+        table.add_row(word, f"{share:.1%} of the pixels; score from {limit:.4f} on")
     show(table)
     for name in names:
         typer.echo(f"wrote {folder / name}")

@@ -21,7 +21,8 @@ class PyraTokTextAlignmentConfig(PreTrainedConfig):
         feature_stride (`tuple[int, int]`, *optional*): frames and pixels per feature; by default the coarsest of the levels.
         context_size (`int`, *optional*, defaults to 192): width in which tokens look at their neighbours.
         context_layers (`int`, *optional*, defaults to 4): how often they do; with 0 every place is seen alone.
-        vocabulary_size (`int`, *optional*, defaults to 0): names of things that places are compared through; 0 compares them with
+        vocabulary_size (`int`, *optional*, defaults to 0): names of things that places are compared through; 0 compares them
+        with
             texts directly.
 
     Raises:

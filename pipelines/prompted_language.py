@@ -30,6 +30,7 @@ class PromptedLanguage:
         """Width of the embeddings."""
         return self.model.config.get_text_config().hidden_size
 
+    @torch.no_grad()
     def embedding_rms(self) -> float:
         """Root mean square of the embeddings of words, as the model hands them to its first layer."""
         ids = torch.arange(min(self.model.get_input_embeddings().num_embeddings, 65536))
@@ -43,6 +44,11 @@ class PromptedLanguage:
     def answer_ids(self, answer: str) -> list[int]:
         """The ids of an answer, without the end of the turn."""
         return self._ids(answer if self.has_template else f" {answer}")
+
+    @torch.no_grad()
+    def mean_embedding(self, text: str) -> torch.Tensor:
+        """The mean (hidden_size,) of the embeddings of a text's words."""
+        return self._embedded(torch.tensor(self.answer_ids(text))).mean(dim=0)
 
     @torch.no_grad()
     def mean_log_probabilities(self, prompt: torch.Tensor, answers: Sequence[str]) -> torch.Tensor:

@@ -11,10 +11,14 @@ from diffusers.utils import BaseOutput
 from ..modeling_pyratok.content_words import content_words
 from ..modeling_pyratok.dense_crf import DenseCrfSettings, refine_masks
 from ..modeling_pyratok.pixel_values import values_to_frames
-from ..modeling_pyratok.text_similarity import otsu_threshold, pixel_maps, similarity_maps
+from ..modeling_pyratok.text_similarity import pixel_maps, similarity_maps
 from ..modeling_pyratok.video_tokens import VideoTokens
 from .text_aligned_pipeline import TextAlignedPipeline, checked_texts
 from .video_tokens_of import is_token_path
+
+DEVIATIONS = 1.0
+"""Standard deviations above a word's mean score over the clip from which on a place is foreground: a sixth of the places, were
+scores normal, and fewer where some stand out."""
 
 SHARPNESS = 4.0
 """How fast the probability of the foreground rises with a score: by this many logits for each standard deviation of the scores
@@ -27,10 +31,10 @@ class PyraTokSegmentationOutput(BaseOutput):
 
     Args:
         masks (`torch.Tensor`): bool (K, T, H, W), a mask for each word; masks may overlap.
-        scores (`torch.Tensor`): float32 (K, T, H, W): the cosine of the place that a pixel lies in with the word; with
-            the CRF the probability of the foreground.
+        scores (`torch.Tensor`): float32 (K, T, H, W): how well the place that a pixel lies in fits the word, in [-1, 1]
+            (`PyraTokTextAlignment.place_similarity`); with the CRF the probability of the foreground.
         words (`tuple[str]`): K words, the text of each mask.
-        thresholds (`torch.Tensor`): float32 (K,): the cosine from which on a pixel is foreground before the CRF.
+        thresholds (`torch.Tensor`): float32 (K,): the score from which on a pixel is foreground before the CRF.
         tokens (`VideoTokens`): what all was computed from.
     """
 
@@ -46,8 +50,8 @@ class SegmentationMaps:
     """Scores on the grid of features: all of a clip at a fraction of its pixels' size."""
 
     words: tuple[str, ...]
-    cosines: torch.Tensor
-    """(K, T', H', W')"""
+    fit: torch.Tensor
+    """(K, T', H', W'), how well each place fits each word."""
     stride: tuple[int, int]
     """Frames and pixels from one place of the grid to the next."""
     thresholds: torch.Tensor
@@ -55,8 +59,8 @@ class SegmentationMaps:
     tokens: VideoTokens
 
     def scores(self, start: int = 0, end: int | None = None) -> torch.Tensor:
-        """(K, end - start, H, W): the cosines at the frames start..end."""
-        return pixel_maps(self.cosines, self.stride, self.tokens.video_size, start, end)
+        """(K, end - start, H, W): the scores at the frames start..end."""
+        return pixel_maps(self.fit, self.stride, self.tokens.video_size, start, end)
 
     def masks(self, scores: torch.Tensor) -> torch.Tensor:
         """Bool, of scores (K, T, H, W): where they reach their word's threshold."""
@@ -64,16 +68,16 @@ class SegmentationMaps:
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         """Of the foreground, from scores (K, T, H, W): half at the threshold."""
-        scale = SHARPNESS / self.cosines.flatten(1).std(dim=1, correction=0).clamp_min(1e-6)
+        scale = SHARPNESS / self.fit.flatten(1).std(dim=1, correction=0).clamp_min(1e-6)
         return torch.sigmoid((scores - _each(self.thresholds)) * _each(scale))
 
 
 class PyraTokSegmentationPipeline(TextAlignedPipeline):
     r"""Finds the pixels that words speak of; see `TextAlignedPipeline` for the components.
 
-    The paper's recipe: the cosine of the tokens of level 4 with each content word, enlarged to pixels, as the unary term of a
-    fully connected CRF over (x, y, t). The paper does not say how a cosine becomes foreground: here by the threshold that
-    splits the word's cosines over the clip best in two (Otsu 1979), unless one is given.
+    The paper's recipe: how well the tokens of level 4 fit each content word, enlarged to pixels, as the unary term of a fully
+    connected CRF over (x, y, t). The paper does not say how a score becomes foreground: here what scores more than a standard
+    deviation above the mean of the clip is, unless a threshold is given.
 
     Example:
 
@@ -102,7 +106,7 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
                 `VideoTokens` or the path of a token file: tokens are enough.
             text: a phrase, for a mask for each of its content words; or a list, for a mask for each entry as it stands.
             levels: whose tokens are looked at, 1..L. The paper takes the last level; several together know more.
-            threshold: the cosine from which on a pixel belongs to a mask; by default each word's own.
+            threshold: the score from which on a pixel belongs to a mask; by default each word's own.
             crf: whether to refine the masks with the CRF, or how. It looks at the pixels: tokens are decoded for it.
             chunk_frames: as in `PyraTokModel.encode`.
             return_dict: whether to return an output object or a tuple (masks, scores).
@@ -142,9 +146,9 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
         self, tokens: VideoTokens, words: Sequence[str], levels: Sequence[int] = (4,), threshold: float | None = None
     ) -> SegmentationMaps:
         """The same of tokens that this tokenizer made, which is not looked at, and of words as they stand."""
-        cosines = similarity_maps(self.alignment, tokens.video_codes, self.pooled_text(words), levels).cpu()
-        thresholds = otsu_threshold(cosines) if threshold is None else torch.full((len(words),), float(threshold))
-        return SegmentationMaps(tuple(words), cosines, self.alignment.config.feature_stride, thresholds, tokens)
+        fit = similarity_maps(self.alignment, tokens.video_codes, self.pooled_text(words), levels).cpu()
+        thresholds = _typical_and_more(fit) if threshold is None else torch.full((len(words),), float(threshold))
+        return SegmentationMaps(tuple(words), fit, self.alignment.config.feature_stride, thresholds, tokens)
 
     @torch.no_grad()
     def stream(self, maps: SegmentationMaps, frames: int = 16) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -170,6 +174,12 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
         frames = values_to_frames(values[0])  # (T, H, W, 3)
         likely = maps.probabilities(maps.scores())
         return refine_masks(likely.to(device), frames.to(device), settings or DenseCrfSettings()).cpu()
+
+
+def _typical_and_more(fit: torch.Tensor) -> torch.Tensor:
+    """(K, T', H', W') -> (K,), the mean and DEVIATIONS standard deviations above."""
+    flat = fit.flatten(1)
+    return flat.mean(dim=1) + DEVIATIONS * flat.std(dim=1, correction=0)
 
 
 def _each(values: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,10 @@ README = Path(pyratok.__file__).resolve().parent / "README.md"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-PYTHON_EXAMPLES = ["encode_and_decode", "stream", "token_file", "text_to_video", "captions", "from_backbone"]
+PYTHON_EXAMPLES = [
+    *("encode_and_decode", "stream", "token_file", "text_to_video", "captions", "understanding"),
+    "from_backbone",
+]
 
 
 def blocks(language: str) -> list[str]:
@@ -39,21 +42,24 @@ def run(command: list[str], folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, clips) -> Path:
-    """A folder with `clip.mp4`, after README's bash blocks have run in it: they install the model for the others."""
+    """A folder with `clip.mp4` and a folder `films`, after README's bash blocks have run in it: they install the model for the others."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copy(clips["city"], folder / "clip.mp4")
+    (folder / "films").mkdir()
+    for name in ("city", "dog"):
+        shutil.copy(clips[name], folder / "films")
     for code in blocks("bash"):
         run(["bash", "-euo", "pipefail", "-c", code], folder)
     return folder
 
 
-def test_there_are_the_seven_examples():
+def test_there_are_the_eight_examples():
     assert len(blocks("bash")) == 1
-    assert len(blocks("python")) == 6
+    assert len(blocks("python")) == 7
 
 
 def test_bash_examples_leave_their_results(folder):
-    for name in ("result", "clip.safetensors", "again.mp4", "preview.mp4"):
+    for name in ("result", "clip.safetensors", "again.mp4", "preview.mp4", "masks", "times.png", "tokens", "found.png"):
         assert (folder / name).exists(), name
 
 
@@ -72,7 +78,8 @@ def test_the_commands_for_training_run(clips, tmp_path):
         for name in names:
             shutil.copy(clips[name], tmp_path / "my" / "videos" / split)
     text = README.read_text("utf-8")
-    commands = re.findall(r"^\$ pyratok ((?:train tiny|evaluate) .*?)\s*(?:#.*)?$", text, re.MULTILINE)
+    ours = r"^\$ pyratok ((?:train tiny|evaluate reconstruction --data) .*?)\s*(?:#.*)?$"  # others need the benchmarks
+    commands = re.findall(ours, text, re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["train", "train", "evaluate"]
     for command in commands:
         short = ["max_steps=2", "warmup_steps=1", "validation_clips=1"] if command.startswith("train") else []

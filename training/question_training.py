@@ -1,8 +1,9 @@
 """Trains a token projector: `python -m pyratok.training.question_training VIDEOS OUTPUT [--questions FOLDER]`.
 
-The tokenizer and the language model stay as they are; what learns is the projector between them, by the likelihood of captions
-after a request for one, and of right answers after their questions. OUTPUT/projector is the result; metrics.jsonl, checkpoints
-and the tokens lie beside it. A run that was stopped goes on from its last checkpoint when the same command is given again.
+The tokenizer and the language model stay as they are; what learns is the projector between them: first by telling captions
+apart, then as well by the likelihood of captions after a request for one, and of right answers after their questions.
+OUTPUT/projector is the result; metrics.jsonl, checkpoints and the tokens lie beside it. A run that was stopped goes on from its
+last checkpoint when the same command is given again.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from .data_sources import open_rows
 from .held_out_files import VALIDATION, open_split_rows
 from .learning_rate import learning_rate_share
 from .question_checkpoints import load_question_checkpoint, save_question_checkpoint
+from .question_contrast import CaptionContrast
 from .question_files import read_answers
 from .question_samples import AnsweredVideo, Codes, TokenizedVideo, described, random_views, tokenized, whole_video
 from .question_token_store import stored
@@ -58,6 +60,7 @@ class QuestionSettings:
     data: a folder of captioned videos or another source of `open_rows`. more_data: such sources of which all is trained on.
     questions: folders of MVBench's form. model: the tokenizer. places, moments: of `PyraTokTokenProjectorConfig`.
     views: of each file; side: their largest short side in pixels. levels_left_out: share of steps that see some levels alone.
+    contrast_share: of the steps, that tell captions apart and no more; contrast_weight: of that in the other steps.
     """
 
     data: str
@@ -65,7 +68,9 @@ class QuestionSettings:
     questions: tuple[str, ...] = ()
     model: str = BUNDLED_ID
     language_model: str = "smollm2-135m"
-    steps: int = 1000
+    steps: int = 800
+    contrast_share: float = 0.5
+    contrast_weight: float = 0.3
     batch_size: int = 8
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -91,6 +96,7 @@ class QuestionRun:
     projector: PyraTokTokenProjector
     optimizer: torch.optim.Optimizer
     language: PromptedLanguage
+    contrast: CaptionContrast
     train: list[TokenizedVideo]
     validation: list[TokenizedVideo]
     metrics: MetricsFile
@@ -106,41 +112,43 @@ def train_projector(settings: QuestionSettings, output: Path) -> QuestionRun:
     given = _recorded(settings)
     run.step = load_question_checkpoint(output / "checkpoints", run.projector, run.optimizer, given)
     run.metrics.rewind(run.step if run.step else -1)
-    saved, losses = time.monotonic(), []
+    saved, window = time.monotonic(), []
     with tqdm(total=settings.steps, initial=run.step, unit="step", desc="training") as bar:
         if run.step == 0:
             blind = {"loss_without_video": validation_loss(run, seen=False)}
             run.metrics.append({"step": 0, "kind": "validation", "loss": validation_loss(run), **blind})
         while run.step < settings.steps:
-            losses.append(training_step(run))
+            window.append(training_step(run))
             bar.update()
             last = run.step == settings.steps
             if run.step % LOG_EVERY == 0 or last:
-                loss = sum(losses) / len(losses)
-                run.metrics.append({"step": run.step, "kind": "train", "loss": loss})
-                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-                losses = []
+                means = _means(window)
+                run.metrics.append({"step": run.step, "kind": "train", **means})
+                bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()}, refresh=False)
+                window = []
             if run.step % settings.validate_every == 0 or last:
                 run.metrics.append({"step": run.step, "kind": "validation", "loss": validation_loss(run)})
-            if last or (not losses and time.monotonic() - saved >= 60 * settings.checkpoint_minutes):
-                save_question_checkpoint(output / "checkpoints", run.step, run.projector, run.optimizer, given)
+            if last or (not window and time.monotonic() - saved >= 60 * settings.checkpoint_minutes):
                 write_folder(output / PROJECTOR, run.projector.save_pretrained)
+                save_question_checkpoint(output / "checkpoints", run.step, run.projector, run.optimizer, given)
                 saved = time.monotonic()
     return run
 
 
-def training_step(run: QuestionRun) -> float:
-    """One step on videos, views and questions that the seed and the number of the step determine; its loss."""
+def training_step(run: QuestionRun) -> dict[str, float]:
+    """One step on videos, views and questions that the seed and the number of the step determine; its terms of the loss."""
     settings, step = run.settings, run.step
     generator = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(STEP_STREAM, step)))
     levels = _levels(generator, settings.levels_left_out, run.projector.config.num_levels)
-    asked = []
+    asked, captions = [], []
     for number in _numbers(settings, step, len(run.train)):
         video = run.train[number]
         question, answer = video.answers[generator.integers(len(video.answers))]
         request = REQUESTS[generator.integers(len(REQUESTS))]
         asked.append((video.views[generator.integers(len(video.views))], question or request, answer))
-    loss = losses_of(run, asked, levels).mean()
+        captions.append(answer if question is None else None)
+    terms = _terms(run, asked, captions, levels)
+    loss = terms.get("loss", 0.0) + terms.get("contrast", 0.0) * (settings.contrast_weight if "loss" in terms else 1.0)
     run.accelerator.backward(loss)
     norm = run.accelerator.clip_grad_norm_(run.projector.parameters(), 1.0)
     if not torch.isfinite(loss) or not torch.isfinite(norm):
@@ -154,24 +162,41 @@ def training_step(run: QuestionRun) -> float:
     run.optimizer.step()
     run.optimizer.zero_grad()
     run.step += 1
-    return float(loss.detach())
+    return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def losses_of(
-    run: QuestionRun, asked: Sequence[tuple[Codes | None, str, str]], levels: Sequence[int] | None = None
-) -> torch.Tensor:
-    """The loss (B,) of each answer, nats per token, from (codes, question, answer); without codes the video is not seen."""
-    device = run.accelerator.device
+def _terms(
+    run: QuestionRun,
+    asked: Sequence[tuple[Codes, str, str]],
+    captions: Sequence[str | None],
+    levels: Sequence[int] | None,
+) -> dict[str, torch.Tensor]:
+    """The terms of the loss of a step: `contrast` of the videos with a caption, and `loss` but in the first steps."""
+    settings = run.settings
     with run.accelerator.autocast():
-        videos = [
-            None if codes is None else run.projector([level.long().to(device) for level in codes], levels)[0]
-            for codes, _, _ in asked
-        ]
-        _, questions, answers = zip(*asked, strict=True)
-        return run.language.losses(videos, questions, answers)
+        prefixes = [_prefix(run, codes, levels) for codes, _, _ in asked]
+        told = [(prefix, caption) for prefix, caption in zip(prefixes, captions, strict=True) if caption is not None]
+        terms = {"contrast": run.contrast.losses(*zip(*told, strict=True)).mean()} if told else {}
+        if not told or run.step >= settings.contrast_share * settings.steps:
+            _, questions, answers = zip(*asked, strict=True)
+            terms["loss"] = run.language.losses(prefixes, questions, answers).mean()
+    return terms
 
 
 @torch.no_grad()
+def losses_of(run: QuestionRun, asked: Sequence[tuple[Codes | None, str, str]]) -> torch.Tensor:
+    """The loss (B,) of each answer, nats per token, from (codes, question, answer); without codes the video is not seen."""
+    with run.accelerator.autocast():
+        prefixes = [None if codes is None else _prefix(run, codes) for codes, _, _ in asked]
+        _, questions, answers = zip(*asked, strict=True)
+        return run.language.losses(prefixes, questions, answers)
+
+
+def _prefix(run: QuestionRun, codes: Codes, levels: Sequence[int] | None = None) -> torch.Tensor:
+    """(P, language_hidden_size)."""
+    return run.projector([level.long().to(run.accelerator.device) for level in codes], levels)[0]
+
+
 def validation_loss(run: QuestionRun, seen: bool = True) -> float:
     """The mean loss on the first answer of every video that was held out; not `seen`, what the language model says blindly."""
     found: list[float] = []
@@ -200,8 +225,11 @@ def _new_run(settings: QuestionSettings, output: Path) -> QuestionRun:
         {"params": [weight for weight in learning if weight.dim() <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+    contrast = CaptionContrast(language, _captions(train))
     metrics = MetricsFile(output / "metrics.jsonl")
-    return QuestionRun(settings, output, accelerator, projector, optimizer, language, train, validation, metrics)
+    return QuestionRun(
+        settings, output, accelerator, projector, optimizer, language, contrast, train, validation, metrics
+    )
 
 
 def _samples(
@@ -256,6 +284,17 @@ def _new_projector(
         projector = PyraTokTokenProjector(config)
     projector.share_codebook(model.codebook)
     return projector
+
+
+def _captions(videos: Sequence[TokenizedVideo]) -> list[str]:
+    return [answer for video in videos for question, answer in video.answers if question is None]
+
+
+def _means(window: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each term over the steps that have it."""
+    names = sorted({name for terms in window for name in terms})
+    found = {name: [terms[name] for terms in window if name in terms] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def _numbers(settings: QuestionSettings, step: int, count: int) -> list[int]:

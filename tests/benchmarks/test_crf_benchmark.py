@@ -1,5 +1,6 @@
 """The benchmark of the dense CRF: what it makes of true masks, and its tables on a folder of mask archives."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import crf
@@ -7,6 +8,14 @@ import numpy as np
 import pytest
 import torch
 from segmentation_examples import write_archives
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """The benchmark takes one thread; the tests after it get back what they had."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -40,6 +49,7 @@ def test_noise_has_its_strength_and_a_seed(in_blobs):
 
 def test_tables(archives, monkeypatch, capsys):
     monkeypatch.setattr(crf, "SIZES", ((2, 8, 12),))
+    monkeypatch.setattr(crf, "in_own_process", lambda function, *arguments: (function(*arguments), 0.0))
     monkeypatch.setattr(crf, "NOISES", ((0.0, False), (2.0, True)))
     crf.main([str(archives), "--frames", "3", "--tuned", "two"])
     shown = capsys.readouterr().out

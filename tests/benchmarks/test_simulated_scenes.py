@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simulated_clips
 import simulated_scenes
 import torch
 from simulated_actions import ACTION_OF, ACTIONS, FRAMES_PER_SECOND, Stretch, draw_long_script
@@ -343,6 +344,19 @@ def test_answers_are_right(folder: Path):
             else:
                 assert question.task == "first_action"
                 assert motions[0] == ("none" if answer in ("shooting", "standing still") else answer)
+
+
+def test_the_place_of_the_right_choice_tells_nothing(monkeypatch):
+    """Of four clips each has it in another place."""
+    recording = drawn("questions", 0).recording
+    monkeypatch.setattr(simulated_clips, "record_scene", lambda scene: recording)
+    monkeypatch.setattr(simulated_clips, "_is_fit", lambda *_: True)
+    clips = [draw_clip("questions", 9, index) for index in range(4)]
+    for task in ("which_thing", "first_action", "walls"):
+        quizzes = [quiz for clip in clips for quiz in clip.questions if quiz.task == task]
+        assert sorted(quiz.choices.index(quiz.answer) for quiz in quizzes) == [0, 1, 2, 3]
+    answers = [quiz.answer for clip in clips for quiz in clip.questions if quiz.task == "is_it_there"]
+    assert sorted(answers) == ["no", "no", "yes", "yes"]
 
 
 def test_questions_are_about_what_is_seen(folder: Path):

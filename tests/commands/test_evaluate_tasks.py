@@ -105,6 +105,7 @@ def test_localization(run, repository, masks, work_folder):
     pipeline = PyraTokActionLocalizationPipeline.from_pretrained(repository)
     segments = pipeline(work_folder / "v_one.mp4", ["moving", "still"], window=1, max_segments=2).segments
     assert found["predictions"] == sum(map(len, segments)) and found["missing_videos"] == ["gone"]
+    assert 0 <= found["chance"] <= 1 and "random segments" in result.stdout
 
 
 def test_classification_by_names_and_by_a_probe(run, repository, classes, work_folder):
@@ -135,6 +136,16 @@ def test_kinetics_prints_the_papers_row(run, repository, classes, work_folder):
     given = ("--data", "clips", "--benchmark", "kinetics-400", "--annotations", "val.csv")
     result = run("evaluate", "classification", *given, "--model", repository)
     assert "78.43" in result.stdout and "abcdefghij2" in result.stderr
+    with open(work_folder / "train.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
+        for number, source in enumerate(sorted((classes / "train").rglob("*.mp4"))):
+            name = f"training{number:03d}"
+            writer.writerow([source.parent.name, name, 3, 13, "train"])
+            shutil.copy(source, work_folder / "clips" / f"{name}_000003_000013.mp4")
+    probe = ("--probe", "--training-annotations", "train.csv")
+    probed = run("evaluate", "classification", *given, *probe, "--model", repository).stdout
+    assert "linear probe" in probed and "100.00%" in probed
 
 
 def test_generation(run, classes, work_folder):

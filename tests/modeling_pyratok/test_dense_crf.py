@@ -235,6 +235,31 @@ def test_windows_are_blended():
     assert (windowed[:, 1:] - windowed[:, :-1]).abs().max() < 0.1
 
 
+def test_windows_that_disagree_fade_into_each_other():
+    """From foreground to background over a clip of one colour: no frame is far from the one before."""
+    settings = replace(SMALL, appearance_time=6, window_frames=12)
+    frames = torch.full((18, 6, 6, 3), 90, dtype=torch.uint8)
+    probability = torch.linspace(0.6, 0.4, 18)[None, :, None, None].expand(1, 18, 6, 6)
+    message = torch.logit(refine_masks(probability, frames, settings)) - torch.logit(probability)
+    assert frame_windows(18, 12, settings.overlap_frames) == [range(12), range(6, 18)]
+    assert message[0, 5].min() > 1 and message[0, 12].max() < -1
+    assert (message[:, 1:] - message[:, :-1]).abs().max() < 0.7
+
+
+def test_large_frames_are_averaged():
+    """A chessboard of two grey levels and of two probabilities is, at half the size, their mean."""
+    board = (torch.arange(8)[:, None] + torch.arange(12)) % 2  # (H, W)
+    truth = torch.arange(12) // 6  # (W,)
+    settings = replace(SMALL, frame_pixels=24, appearance_colour=10)
+    frames = (80 + 40 * board + 60 * truth).to(torch.uint8)[None, ..., None].expand(3, -1, -1, 3)
+    flat_frames = (100 + 60 * truth).to(torch.uint8).expand(8, 12)[None, ..., None].expand(3, -1, -1, 3)
+    flat = (0.3 + 0.4 * truth).expand(1, 3, 8, 12)
+    probability = flat + (0.2 * board - 0.1)
+    message = torch.logit(refine_masks(probability, frames, settings)) - torch.logit(probability)
+    wanted = torch.logit(refine_masks(flat, flat_frames, settings)) - torch.logit(flat)
+    torch.testing.assert_close(message, wanted, rtol=0, atol=1e-4)
+
+
 @given(st.integers(1, 300), st.integers(1, 60), st.integers(0, 30))
 def test_windows_cover_all_frames(length, window, overlap):
     overlap = min(overlap, window // 2)

@@ -38,7 +38,7 @@ def test_scores_are_cosines_of_level_four_with_the_word(pipeline, frames):
     codes = maps.tokens.video_codes[3]
     features = pipeline.alignment.features([None, None, None, codes_to_bits(codes, 16)])[0]
     cosines = F.cosine_similarity(features, pipeline.pooled_text(["dog"])[0], dim=-1)
-    torch.testing.assert_close(maps.cosines[0], cosines)
+    torch.testing.assert_close(maps.fit[0], cosines)
     scores = pipeline(frames, "dog").scores
     assert torch.equal(scores, maps.scores()) and maps.stride == (4, 16)
     torch.testing.assert_close(
