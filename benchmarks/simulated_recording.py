@@ -5,6 +5,7 @@ programming interface; its package brings Freedoom: Phase 2 (BSD 3-clause licenc
 320 x 256 without a screen; four pixels are averaged to one of 160 x 128, which tokens of 8 and of 16 pixels divide evenly.
 """
 
+import contextlib
 import hashlib
 import importlib
 import math
@@ -71,7 +72,7 @@ def record_scene(scene: Scene) -> Recording:
     """Plays the whole script. Raises PyraTokError without VizDoom."""
     vizdoom = load_vizdoom()
     with tempfile.TemporaryDirectory() as folder:
-        game = _start(vizdoom, scene, Path(folder))
+        game = _start(vizdoom, scene, Path(folder).resolve())
         try:
             seen = _play(game, scene)
         finally:
@@ -85,7 +86,7 @@ def _start(vizdoom: ModuleType, scene: Scene, folder: Path) -> Any:
     archive = folder / "scene.wad"
     archive.write_bytes(map_archive(scene.room, scene.things, scene.camera_angle))
     game, buttons, variables = vizdoom.DoomGame(), vizdoom.Button, vizdoom.GameVariable
-    game.set_doom_game_path(str(Path(vizdoom.__file__).with_name(GAME)))
+    game.set_doom_game_path(str(Path(vizdoom.__file__).resolve().with_name(GAME)))
     game.set_doom_scenario_path(str(archive))
     game.set_doom_config_path(str(folder / "settings.ini"))
     game.set_doom_map(MAP)
@@ -113,7 +114,8 @@ def _start(vizdoom: ModuleType, scene: Scene, folder: Path) -> Any:
     game.set_doom_skill(3)
     game.set_seed(scene.game_seed)
     game.add_game_args("+movebob 0")
-    game.init()
+    with contextlib.chdir(folder):  # it makes a folder where it is started
+        game.init()
     game.send_game_command(f"fov {FIELD_OF_VIEW}")
     for _ in range(WARM_UP):
         game.make_action([0, 0, 0, 0])

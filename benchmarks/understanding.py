@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,9 @@ class TokensOnce:
         return self._seen[key]
 
 
-def segmentation(pipeline: PyraTokSegmentationPipeline, folder: Path, with_crf: bool) -> Figures:
+def segmentation(pipeline: PyraTokSegmentationPipeline, tokens: TokensOnce, folder: Path, with_crf: bool) -> Figures:
     """J and F of each choice of levels, with and without the CRF, and of the baselines."""
     data = read_mask_archives(folder)
-    tokens = TokensOnce(pipeline)
     segmenters: dict[str, Callable[..., Any]] = {}
     for name, levels in LEVELS.items():
         segmenters[name] = lambda frames, names, levels=levels: pipeline(
@@ -121,10 +121,9 @@ def _refined(
     return likely >= 0.5, likely
 
 
-def localization(pipeline: PyraTokActionLocalizationPipeline, folder: Path) -> Figures:
+def localization(pipeline: PyraTokActionLocalizationPipeline, tokens: TokensOnce, folder: Path) -> Figures:
     """mAP at THUMOS14's overlaps, which are the easier ones, of each level, and of the baselines."""
     data = read_activitynet(folder / "annotations.json", folder)
-    tokens = TokensOnce(pipeline)
     localizers: dict[str, Callable[..., Any]] = {
         f"level {level}": lambda video, texts, level=level: pipeline(tokens.of(video), list(texts), level).segments
         for level in (1, 2, 3, 4)
@@ -146,13 +145,12 @@ def localization(pipeline: PyraTokActionLocalizationPipeline, folder: Path) -> F
     }
 
 
-def classification(pipeline: PyraTokClassificationPipeline, folder: Path) -> Figures:
+def classification(pipeline: PyraTokClassificationPipeline, tokens: TokensOnce, folder: Path) -> Figures:
     """Zero-shot with each choice of levels, and a linear probe where there are videos to fit it on."""
     data = read_class_folders(folder)
     held_out = [split for split in data.splits if split != "train"]
     videos = data.of_split(held_out[0]) if held_out else data.videos
     labels = tuple(sorted({video.label for video in videos}))
-    tokens = TokensOnce(pipeline)
     found = {
         name: evaluate_classification(
             lambda video, names, levels=levels: pipeline(tokens.of(video), list(names), levels).scores,
@@ -183,24 +181,28 @@ def classification(pipeline: PyraTokClassificationPipeline, folder: Path) -> Fig
 
 
 def untrained(pipeline: TextAlignedPipeline) -> None:
-    """Put an alignment of random weights into the place of the trained one."""
+    """Put an alignment of random weights into the place of the trained one; it has the names that places are compared
+    through."""
     torch.manual_seed(SEED)
-    pipeline.register_modules(alignment=PyraTokTextAlignment(pipeline.alignment.config).eval())
+    alignment = PyraTokTextAlignment(pipeline.alignment.config).eval()
+    alignment.vocabulary.copy_(pipeline.alignment.vocabulary)
+    pipeline.register_modules(alignment=alignment)
 
 
-def measure(task: str, folder: Path, model: str, without_language: bool, with_crf: bool) -> Figures:
-    """The figures of one task on one folder."""
-    kinds = {
-        "segmentation": PyraTokSegmentationPipeline,
-        "localization": PyraTokActionLocalizationPipeline,
-        "classification": PyraTokClassificationPipeline,
-    }
-    pipeline = load_text_aligned(kinds[task], model)
+def measure(task: str, folder: Path, model: str, without_language: bool, with_crf: bool) -> dict[str, Figures]:
+    """Name of the model -> its figures of one task on one folder; clips are encoded once."""
+    kind, figures_of = {
+        "segmentation": (PyraTokSegmentationPipeline, partial(segmentation, with_crf=with_crf)),
+        "localization": (PyraTokActionLocalizationPipeline, localization),
+        "classification": (PyraTokClassificationPipeline, classification),
+    }[task]
+    pipeline = load_text_aligned(kind, model)
+    tokens, name = TokensOnce(pipeline), Path(model).name
+    found = {name: figures_of(pipeline, tokens, folder)}
     if without_language:
         untrained(pipeline)
-    if task == "segmentation":
-        return segmentation(pipeline, folder, with_crf)
-    return {"localization": localization, "classification": classification}[task](pipeline, folder)
+        found[f"{name}, untrained alignment"] = figures_of(pipeline, tokens, folder)
+    return found
 
 
 def main() -> None:
@@ -210,18 +212,17 @@ def main() -> None:
     for task in ("segmentation", "localization", "classification"):
         parser.add_argument(f"--{task}", type=Path, action="append", default=[], metavar="FOLDER")
     parser.add_argument("--model", default="pyratok")
-    parser.add_argument("--untrained", action="store_true", help="with an alignment of random weights")
+    parser.add_argument("--untrained", action="store_true", help="and with an alignment of random weights")
     parser.add_argument("--no-crf", action="store_true", help="leave the CRF out, which takes most of the time")
     given = parser.parse_args()
     results = json.loads(given.results.read_text("utf-8")) if given.results.is_file() else {}
-    name = Path(given.model).name + (", untrained alignment" if given.untrained else "")
     for task in ("segmentation", "localization", "classification"):
         for folder in getattr(given, task):
-            figures = measure(task, folder, given.model, given.untrained, not given.no_crf)
-            results[f"{task} | {folder.parent.name}/{folder.name} | {name}"] = figures
-            columns = list(next(iter(figures.values())))
-            rows = [[row, *(_written(values[column]) for column in columns)] for row, values in figures.items()]
-            print_table(f"{task}, {folder}, {name}", ["", *columns], rows)
+            for name, figures in measure(task, folder, given.model, given.untrained, not given.no_crf).items():
+                results[f"{task} | {folder.parent.name}/{folder.name} | {name}"] = figures
+                columns = list(next(iter(figures.values())))
+                rows = [[row, *(_written(values[column]) for column in columns)] for row, values in figures.items()]
+                print_table(f"{task}, {folder}, {name}", ["", *columns], rows)
             with atomic_path(given.results) as path:
                 path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 

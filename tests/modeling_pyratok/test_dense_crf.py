@@ -260,6 +260,13 @@ def test_large_frames_are_averaged():
     torch.testing.assert_close(message, wanted, rtol=0, atol=1e-4)
 
 
+def test_windows_share_half_of_themselves_at_most():
+    assert DenseCrfSettings(appearance_time=5.5, smoothness_time=2, window_frames=20).overlap_frames == 6
+    assert DenseCrfSettings(appearance_time=2, smoothness_time=9, window_frames=20).overlap_frames == 9
+    assert DenseCrfSettings(appearance_time=100, window_frames=20).overlap_frames == 10
+    assert DenseCrfSettings(window_frames=1).overlap_frames == 0
+
+
 @given(st.integers(1, 300), st.integers(1, 60), st.integers(0, 30))
 def test_windows_cover_all_frames(length, window, overlap):
     overlap = min(overlap, window // 2)

@@ -110,6 +110,16 @@ def test_equal_to_the_lattice_with_loops(dimensions, count, spread):
     torch.testing.assert_close(found, looped_filter(points, values), rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_neighbours_beyond_the_furthest_points_are_nobody(dimensions):
+    """Points at the corners of boxes of many sizes: past the last coordinate the packed keys must not go round."""
+    for size in torch.linspace(0.5, 9, 18).tolist():
+        points = torch.cartesian_prod(*[torch.tensor([0.0, size])] * dimensions)
+        values = torch.rand(len(points), generator=torch.Generator().manual_seed(6))
+        found = PermutohedralLattice(points).filter(values[:, None])[:, 0].double()
+        torch.testing.assert_close(found, looped_filter(points, values), rtol=2e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("spread", [2, 8, 100])
 def test_the_filter_is_symmetric(spread):
     matrix = lattice_matrix(random_points(300, 6, spread))
