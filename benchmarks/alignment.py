@@ -45,9 +45,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 """What each model leaves out."""
 
 CROPS, PROBE_STEPS, PROBE_BATCH, PROBE_RATE = 1200, 300, 32, 2e-3
-PROBE_TOKENS = 64
-"""Tokens of each level, at random, whose mean stands for that of all in a step."""
-
 SEEDS = (0, 1, 2)
 """Of the probe; the mean over them is what is reported."""
 
@@ -86,7 +83,7 @@ def probe(
     config = model.config
     alignment = PyraTokTextAlignment(
         PyraTokTextAlignmentConfig(
-            num_levels=config.num_levels, codebook_bits=config.codebook_bits, codebook_size=config.hidden_size
+            level_strides=config.level_strides, codebook_bits=config.codebook_bits, codebook_size=config.hidden_size
         )
     )
     alignment.codebook.load_state_dict(model.codebook.state_dict())
@@ -97,7 +94,7 @@ def probe(
     others = torch.stack(list(pooled.values()))
     for _ in tqdm(range(PROBE_STEPS), desc=f"probe, seed {seed}", unit="step"):
         chosen = torch.randint(len(captions), (PROBE_BATCH,))
-        bits = [codes_to_bits(_some_tokens(level[chosen]), config.codebook_bits) for level in codes]
+        bits = [codes_to_bits(level[chosen], config.codebook_bits) for level in codes]
         own = torch.stack([pooled[captions[index]] for index in chosen.tolist()])
         loss = alignment.contrastive_loss(bits, own, others).mean()
         optimizer.zero_grad()
@@ -105,12 +102,6 @@ def probe(
         optimizer.step()
         schedule.step()
     return alignment.eval()
-
-
-def _some_tokens(codes: torch.Tensor) -> torch.Tensor:
-    """(B, T, H, W) -> (B, n, 1, 1), other ones in each step."""
-    flat = codes.flatten(1)
-    return flat[:, torch.randperm(flat.shape[1])[:PROBE_TOKENS], None, None]
 
 
 def measured(stage: Path, source: str, clips: torch.Tensor, captions: list[str]) -> dict[str, Any]:
