@@ -101,15 +101,14 @@ def test_other_files_have_the_usual_reader(clip):
         assert isinstance(reader, VideoReader)
 
 
-def test_a_reconstruction_is_measured_on_raw_video(tmp_path, monkeypatch):
+def test_a_reconstruction_is_measured_on_raw_video(tmp_path):
     """The frames that are measured are those of the file, whichever way it is stored."""
     torch.manual_seed(0)
     model = PyraTokModel(PyraTokConfig.tiny()).eval()
     pixels = smooth_frames(6, 32, 48)[..., :1]
     data = [frame.tobytes() + bytes([120]) * (2 * 16 * 24) for frame in pixels]
     files = [write_raw(tmp_path, data, 32, 48), write_y4m(tmp_path, data, 32, 48)]
-    monkeypatch.setattr(reconstruction_evaluation, "VideoReader", open_video)
-    evaluation = reconstruction_evaluation.evaluate_reconstruction(model, files)
+    evaluation = reconstruction_evaluation.evaluate_reconstruction(model, files, open_video=open_video)
     raw, contained = (evaluation.file_reports[str(path)][0] for path in files)
     assert repr(raw) == repr(contained)  # a perceptual distance that is not measured is NaN, which equals nothing
     assert raw.frames == 6 and evaluation.unreadable == {}
