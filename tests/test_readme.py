@@ -42,7 +42,10 @@ def run(command: list[str], folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, clips) -> Path:
-    """A folder with `clip.mp4` and a folder `films`, after README's bash blocks have run in it: they install the model for the others."""
+    """A folder with `clip.mp4` and a folder `films`, after README's bash blocks have run in it.
+
+    They install the model for the others.
+    """
     folder = tmp_path_factory.mktemp("readme")
     shutil.copy(clips["city"], folder / "clip.mp4")
     (folder / "films").mkdir()
@@ -59,7 +62,16 @@ def test_there_are_the_eight_examples():
 
 
 def test_bash_examples_leave_their_results(folder):
-    for name in ("result", "clip.safetensors", "again.mp4", "preview.mp4", "masks", "times.png", "tokens", "found.png"):
+    for name in (
+        "result",
+        "clip.safetensors",
+        "again.mp4",
+        "preview.mp4",
+        "masks",
+        "times.png",
+        "tokens",
+        "found.png",
+    ):
         assert (folder / name).exists(), name
 
 

@@ -35,12 +35,12 @@ from .checkpoints import write_folder
 from .data_sources import open_rows
 from .held_out_files import VALIDATION, open_split_rows
 from .learning_rate import learning_rate_share
-from .question_checkpoints import load_question_checkpoint, save_question_checkpoint
 from .question_contrast import CaptionContrast
 from .question_files import read_answers
 from .question_samples import AnsweredVideo, Codes, TokenizedVideo, described, random_views, tokenized, whole_video
 from .question_token_store import stored
 from .run_records import MetricsFile
+from .small_checkpoints import load_small_checkpoint, save_small_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def train_projector(settings: QuestionSettings, output: Path) -> QuestionRun:
     """
     run = _new_run(settings, output)
     given = _recorded(settings)
-    run.step = load_question_checkpoint(output / "checkpoints", run.projector, run.optimizer, given)
+    run.step = load_small_checkpoint(output / "checkpoints", run.projector, run.optimizer, given)
     run.metrics.rewind(run.step if run.step else -1)
     saved, window = time.monotonic(), []
     with tqdm(total=settings.steps, initial=run.step, unit="step", desc="training") as bar:
@@ -130,7 +130,7 @@ def train_projector(settings: QuestionSettings, output: Path) -> QuestionRun:
                 run.metrics.append({"step": run.step, "kind": "validation", "loss": validation_loss(run)})
             if last or (not window and time.monotonic() - saved >= 60 * settings.checkpoint_minutes):
                 write_folder(output / PROJECTOR, run.projector.save_pretrained)
-                save_question_checkpoint(output / "checkpoints", run.step, run.projector, run.optimizer, given)
+                save_small_checkpoint(output / "checkpoints", run.step, run.projector, run.optimizer, given)
                 saved = time.monotonic()
     return run
 

@@ -86,7 +86,9 @@ def test_figures_of_every_task(made, repository, tmp_path, monkeypatch):
     more = ("--classification", output / "classification", "--model", repository, "--untrained")
     arguments = ["understanding", tmp_path / "found.json", *folders, *more]
     monkeypatch.setattr("sys.argv", [str(argument) for argument in arguments])
-    monkeypatch.setattr(understanding, "SEED", 7)  # the tiny alignment is itself one of random weights, by another seed
+    monkeypatch.setattr(
+        understanding, "SEED", 7
+    )  # the tiny alignment is itself one of random weights, by another seed
     understanding.main()
     found = json.loads((tmp_path / "found.json").read_text())
     assert len(found) == 6  # three tasks, trained and not

@@ -34,7 +34,9 @@ def test_segments_a_plot_and_json(run, film, work_folder, repository):
 def test_tokens_are_enough(run, film, work_folder, repository):
     run("encode", film, "tokens.safetensors", "--model", repository)
     one = run("localize", film, "--text", "dog", "--model", repository, "--plot", "a.png", "--json", "a.json")
-    other = run("localize", "tokens.safetensors", "--text", "dog", "--model", repository, "--plot", "b.png", "--json", "b.json")
+    other = run(
+        "localize", "tokens.safetensors", "--text", "dog", "--model", repository, "--plot", "b.png", "--json", "b.json"
+    )
     assert (work_folder / "a.json").read_text() == (work_folder / "b.json").read_text()
     assert (work_folder / "a.png").read_bytes() == (work_folder / "b.png").read_bytes()
     assert one.stdout != other.stdout  # they say which file it was

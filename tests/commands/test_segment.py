@@ -65,7 +65,9 @@ def test_bad_input(refused, film, films, repository, model_folder, tmp_path):
     assert "no text alignment" in refused("segment", film, "--text", "dog", "--model", model_folder)
     assert "there is no model" in refused("segment", film, "--text", "dog", "--model", "nothing")
     (tmp_path / "file").touch()
-    assert "is a file" in refused("segment", film, "--text", "dog", "--model", repository, "--output", tmp_path / "file")
+    assert "is a file" in refused(
+        "segment", film, "--text", "dog", "--model", repository, "--output", tmp_path / "file"
+    )
 
 
 def test_the_bundled_model_without_a_name(run, film):

@@ -80,7 +80,10 @@ def test_a_prior_and_an_alignment_go_with_the_model(source, target, tmp_path, mo
     assert pyratok.PyraTokReconstructionPipeline.from_pretrained(target).vq_model.config == pipeline.vq_model.config
     before = contents(target / "prior")
     beside = sum(len(c) for name in components for c in contents(target / name).values())
-    with monkeypatch.context() as patch, pytest.raises(pyratok.PyraTokError, match="prior with what lies beside takes"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(pyratok.PyraTokError, match="prior with what lies beside takes"),
+    ):
         patch.setattr(bundling, "MAX_BYTES", beside - 1)
         bundle(source, target)
     assert contents(target / "prior") == before
