@@ -9,7 +9,6 @@ video/ of MVBench's form. Each question is asked with the video, calibrated and 
 """
 
 import argparse
-import dataclasses
 import json
 import random
 from collections.abc import Sequence
@@ -61,8 +60,7 @@ class Answers:
         key = (video, start, end)
         if key not in self._tokens:
             vq_model, processor = self.pipeline.vq_model, self.pipeline.video_processor
-            made = tokens_from(vq_model, processor, video, start=start, end=end)
-            self._tokens[key] = dataclasses.replace(made, weights_fingerprint=vq_model.weights_fingerprint())
+            self._tokens[key] = tokens_from(vq_model, processor, video, start=start, end=end)
         return self._tokens[key]
 
     def seen(self, levels: Sequence[int] | None = None, calibrate: bool = True) -> Any:

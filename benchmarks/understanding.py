@@ -56,7 +56,6 @@ class TokensOnce:
 
     def __init__(self, pipeline: TextAlignedPipeline):
         self._pipeline = pipeline
-        self._fingerprint = pipeline.vq_model.weights_fingerprint()
         self._seen: dict[Any, VideoTokens] = {}
 
     def of(self, video: Path | torch.Tensor) -> VideoTokens:
@@ -64,9 +63,7 @@ class TokensOnce:
         is_file = isinstance(video, Path)
         key = video if is_file else hashlib.blake2b(video.numpy().tobytes()).digest()
         if key not in self._seen:
-            tokens = self._pipeline.video_tokens(video if is_file else video.numpy())
-            fields = {name: getattr(tokens, name) for name in tokens.__dataclass_fields__}
-            self._seen[key] = VideoTokens(**{**fields, "weights_fingerprint": self._fingerprint})
+            self._seen[key] = self._pipeline.video_tokens(video if is_file else video.numpy())
         return self._seen[key]
 
 

@@ -70,12 +70,15 @@ def classification(
         if given is not None and not probe:
             raise PyraTokError(f"{option} needs --probe")
     chosen, found = parse_levels(levels), _read(benchmark, data, annotations)
+    missing = list(found.missing)
     if training_annotations is not None:
-        training, test = _read(benchmark, data, training_annotations).videos, found.videos
+        fitted_on = _read(benchmark, data, training_annotations)
+        missing += fitted_on.missing
+        training, test = fitted_on.videos, found.videos
     else:
         training, test = _splits(found, probe)
     test = spread(test, max_clips)
-    with json_target(json_file) as target:
+    with json_target(json_file) as target, json_target(save_probe) as probe_target:
         be_quiet()
         pipeline = place(load_text_aligned(PyraTokClassificationPipeline, model), None, device)
         options = {"levels": chosen, "chunk_frames": chunk_frames}
@@ -89,8 +92,8 @@ def classification(
                     progress_bar("classifying"),
                 )
                 evaluation, record, unfitted = fitted.test, fitted.record(), fitted.unreadable_training
-                if save_probe is not None:
-                    fitted.probe.save(save_probe)
+                if probe_target is not None:
+                    fitted.probe.save(probe_target)
             else:
                 evaluation = evaluate_classification(
                     lambda video, labels: pipeline(video, list(labels), template=template, **options).scores,
@@ -99,7 +102,12 @@ def classification(
                     progress_bar("classifying"),
                 )
                 record, unfitted = evaluation.record(), {}
-        write_record(target, {"benchmark": benchmark, "probe": probe, "levels": levels, **record}, model, data)
+        write_record(
+            target,
+            {"benchmark": benchmark, "probe": probe, "levels": levels, "missing_videos": missing, **record},
+            model,
+            data,
+        )
     figures = {
         "videos, classes": f"{len(evaluation.predictions):,}, {len(evaluation.labels):,}",
         "top-1": f"{evaluation.figures.top_1:.2%} (chance {evaluation.chance.top_1:.2%}, most frequent class "
@@ -112,7 +120,7 @@ def classification(
     if benchmark in PAPER_ROWS:
         measured_on = f"{len(evaluation.predictions)} videos of {data}, {'linear probe' if probe else 'zero-shot'}"
         tables.append(paper_table(benchmark, {"top-1": 100 * evaluation.figures.top_1}, measured_on, model))
-    left_out = {**dict.fromkeys(found.missing, "its file is not there"), **evaluation.unreadable, **unfitted}
+    left_out = {**dict.fromkeys(missing, "its file is not there"), **evaluation.unreadable, **unfitted}
     report(tables, left_out, json_file)
 
 

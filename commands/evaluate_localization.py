@@ -69,7 +69,7 @@ def localization(
 
         with argument_errors():
             evaluation = evaluate_localization(localize, found, thresholds, progress_bar("localizing"))
-            chance = evaluate_localization(RandomSegments(CHANCE_SEED), found, thresholds)
+            chance = evaluate_localization(RandomSegments(CHANCE_SEED, segments), found, thresholds)
         record = {**evaluation.record(), "chance": chance.mean_average_precision}
         write_record(target, {"benchmark": benchmark, "level": level, "window": window, **record}, model, data)
     figures = {

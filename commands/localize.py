@@ -1,17 +1,20 @@
 """`pyratok localize`: when a text happens in a video."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..modeling_pyratok.atomic_writing import atomic_path
+from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.video_reading import VideoReader
 from ..pipelines.action_localization_pipeline import PyraTokActionLocalizationPipeline
 from ..pipelines.text_aligned_loading import load_text_aligned
 from ..pipelines.video_tokens_of import is_token_path
 from .errors_for_people import argument_errors
+from .evaluation_output import json_target
 from .model_use import be_quiet, place
 from .options import ChunkFrames, Device, Model
 from .tables import show, two_columns
@@ -28,7 +31,9 @@ def localize(
     ] = None,
     model: Model = "pyratok",
     level: Annotated[int, typer.Option("--level", "-l", help="Level whose tokens are compared with the text.")] = 1,
-    window: Annotated[int, typer.Option("--window", min=1, help="Token frames over which scores are averaged.")] = 25,
+    window: Annotated[
+        int, typer.Option("--window", min=1, help="Features, of four frames each, over which scores are averaged.")
+    ] = 25,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Score from which on it happens. Default: each text's own.")
     ] = None,
@@ -44,26 +49,32 @@ def localize(
     """
     from ..pipelines.score_plot import score_plot  # slow: it brings matplotlib
 
+    if threshold is not None and not math.isfinite(threshold):
+        raise PyraTokError(f"--threshold is a finite number, got {threshold}")
+    if len(set(text)) < len(text):
+        raise PyraTokError(f"each --text is looked for once, but one stands there twice: {', '.join(text)}")
     if not is_token_path(clip):
         VideoReader(clip).close()  # what cannot be read is said before the seconds that loading takes
     target = plot or f"{Path(clip).stem}_localization.png"
-    with atomic_path(target) as picture:
+    if json_file is not None and Path(json_file).resolve() == Path(target).resolve():
+        raise PyraTokError(f"--plot and --json are one file, {target!r}; give two names")
+    with json_target(json_file) as record_file, atomic_path(target) as picture:
         be_quiet()
         pipeline = place(load_text_aligned(PyraTokActionLocalizationPipeline, model), None, device)
         with argument_errors():
             found = pipeline(clip, text, level, window, threshold, segments, chunk_frames)
         score_plot(found).savefig(picture, dpi=100, format="png")
-    if json_file is not None:
-        record = {
-            "segments": dict(zip(found.texts, found.segments, strict=True)),
-            "scores": dict(zip(found.texts, found.scores.tolist(), strict=True)),
-            "times": found.times.tolist(),
-        }
-        with atomic_path(json_file) as path:
-            path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        if record_file is not None:
+            record = {
+                "segments": dict(zip(found.texts, found.segments, strict=True)),
+                "scores": dict(zip(found.texts, found.scores.tolist(), strict=True)),
+                "times": found.times.tolist(),
+            }
+            record_file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     table = two_columns(Path(clip).name)
     for name, runs in zip(found.texts, found.segments, strict=True):
-        table.add_row(name, "\n".join(f"{start:.2f} to {end:.2f} s, score {score:.4f}" for start, end, score in runs))
+        lines = [f"{start:.2f} to {end:.2f} s, score {score:.4f}" for start, end, score in runs]
+        table.add_row(name, "\n".join(lines) or "not found")
     show(table)
     for path in (target, json_file):
         if path is not None:

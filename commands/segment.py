@@ -1,5 +1,6 @@
 """`pyratok segment`: words into masks of a video."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,11 +20,15 @@ from ..pipelines.pictures import ContactSheet
 from ..pipelines.segmentation_pipeline import PyraTokSegmentationPipeline, SegmentationMaps
 from ..pipelines.text_aligned_loading import load_text_aligned
 from ..pipelines.text_aligned_pipeline import checked_texts
+from ..pipelines.video_tokens_of import is_token_path
 from .errors_for_people import argument_errors, memory_errors
 from .model_use import be_quiet, place
 from .options import ChunkFrames, Device, Model, parse_levels
 from .output_folder import output_folder
 from .tables import show, two_columns
+
+LONGEST_NAME = 50
+"""Letters of a word in the name of its file."""
 
 OVERLAY, SHEET, MASKS = "overlay", "contact_sheet.png", "{}.masks.npz"
 
@@ -57,10 +62,17 @@ def segment(
     """Find the pixels of a video that words speak of.
 
     Writes the video with the masks over it, a contact sheet (original above, masks below), and each mask as NAME.masks.npz
-    (`masks`: bits packed along the width, `shape`: frames, rows, columns).
+    (`masks`: bits packed along the width, `shape`: frames, rows, columns). While it works a mask takes an eighth of a byte for
+    each pixel of the film.
 
     Example: `pyratok segment clip.mp4 --text "a dog and a ball"`
     """
+    if is_token_path(clip):
+        raise PyraTokError(
+            f"{clip!r} is a token file, and the overlay needs pictures: `pyratok decode` makes them, or segment it in Python"
+        )
+    if threshold is not None and not math.isfinite(threshold):
+        raise PyraTokError(f"--threshold is a finite number, got {threshold}")
     asked = text[0] if len(text) == 1 else text
     with argument_errors():
         words = content_words(asked) if len(text) == 1 else checked_texts(asked, "--text")
@@ -87,7 +99,7 @@ def segment(
 
 def _mask_files(words: Sequence[str]) -> list[str]:
     """A file name for each word. Raises PyraTokError if two words would have one."""
-    names = [MASKS.format(re.sub(r"[^\w-]+", "_", word).strip("_") or "mask") for word in words]
+    names = [MASKS.format(re.sub(r"[^\w-]+", "_", word).strip("_")[:LONGEST_NAME] or "mask") for word in words]
     if len(set(names)) < len(names):
         raise PyraTokError(
             f"each --text gets a mask of its own, but two of these would be one file: {', '.join(words)}"

@@ -7,6 +7,9 @@ from transformers import PreTrainedConfig
 
 from .unknown_options import reject_unknown
 
+TEMPORAL_STRIDE = 4
+"""Frames per latent frame of the video VAE, which a video's length is padded to."""
+
 
 @strict
 class PyraTokTextAlignmentConfig(PreTrainedConfig):
@@ -18,12 +21,13 @@ class PyraTokTextAlignmentConfig(PreTrainedConfig):
         codebook_bits (`int`, *optional*, defaults to 16): bits of a token.
         codebook_size (`int`, *optional*, defaults to 96): width of the codebook projection, `hidden_size` of the tokenizer.
         text_hidden_size (`int`, *optional*, defaults to 384): width of the text embeddings.
-        feature_stride (`tuple[int, int]`, *optional*): frames and pixels per feature; by default the coarsest of the levels.
+        feature_stride (`tuple[int, int]`, *optional*): frames, which are 4, and pixels per feature; by default the pixels of
+        the
+            coarsest level.
         context_size (`int`, *optional*, defaults to 192): width in which tokens look at their neighbours.
         context_layers (`int`, *optional*, defaults to 4): how often they do; with 0 every place is seen alone.
-        vocabulary_size (`int`, *optional*, defaults to 0): names of things that places are compared through; 0 compares them
-        with
-            texts directly.
+        vocabulary_size (`int`, *optional*, defaults to 0): names of things that places are compared through; 0 compares places
+            with texts directly.
 
     Raises:
         `huggingface_hub.errors.StrictDataclassClassValidationError`: for a combination that cannot work; `TypeError` for an
@@ -48,7 +52,7 @@ class PyraTokTextAlignmentConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.level_strides = tuple((int(t), int(s)) for t, s in self.level_strides)
-        coarsest = tuple(max(axis) for axis in zip(*self.level_strides, strict=True))
+        coarsest = (TEMPORAL_STRIDE, max(spatial for _, spatial in self.level_strides))
         self.feature_stride = tuple(coarsest if self.feature_stride is None else self.feature_stride)
         reject_unknown(kwargs, "PyraTokTextAlignmentConfig")
         super().__post_init__(**kwargs)
@@ -78,9 +82,19 @@ class PyraTokTextAlignmentConfig(PreTrainedConfig):
         for name in ("context_layers", "vocabulary_size"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        frames, pixels = self.feature_stride
         for stride in self.level_strides:
-            for one, other in zip(stride, self.feature_stride, strict=True):
-                if one < 1 or other < 1 or max(one, other) % min(one, other):
-                    raise ValueError(
-                        f"feature_stride {self.feature_stride} and the level's stride {stride} must divide each other"
-                    )
+            if (
+                min(*stride, frames, pixels) < 1
+                or frames % stride[0]
+                or max(stride[1], pixels) % min(stride[1], pixels)
+            ):
+                raise ValueError(
+                    f"feature_stride {self.feature_stride} does not fit a level of {stride}: its frames are a multiple of the "
+                    "level's, and pixels divide each other"
+                )
+        coarsest = tuple(max(axis) for axis in zip(*self.level_strides, strict=True))
+        if frames != TEMPORAL_STRIDE or pixels > coarsest[1]:
+            raise ValueError(
+                f"feature_stride is ({TEMPORAL_STRIDE}, up to {coarsest[1]}) for these levels, got {self.feature_stride}"
+            )

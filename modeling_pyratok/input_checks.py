@@ -76,12 +76,13 @@ def check_levels(
         levels = [level for level, entry in enumerate(codes, start=1) if entry is not None]
     levels = list(levels)
     if not levels:
-        raise ValueError("at least one level has to be decoded, got none")
+        raise ValueError("at least one level is needed, got none")
+    present = ", ".join(str(level) for level, entry in enumerate(codes, start=1) if entry is not None) or "none"
     for level in levels:
         if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= num_levels:
             raise ValueError(f"levels are numbers from 1 to {num_levels}, got {level!r}")
         if codes[level - 1] is None:
-            raise ValueError(f"level {level} is to be decoded, but video_codes holds None for it")
+            raise ValueError(f"level {level} is asked for, but video_codes holds None for it; there are {present}")
     if len(set(levels)) != len(levels):
         raise ValueError(f"each level can be named once, got {levels}")
     return tuple(sorted(levels))

@@ -42,9 +42,10 @@ class PyraTokActionLocalizationOutput(BaseOutput):
 class PyraTokActionLocalizationPipeline(TextAlignedPipeline):
     r"""Finds when texts happen; see `TextAlignedPipeline` for the components.
 
-    The paper's recipe: the features of level 1, averaged over space, their cosine with the text, a window of 25 features
-    with stride 1, a threshold, and the longest connected run. The paper does not give the threshold: here it is the one that
-    splits the text's scores over the clip best in two (Otsu 1979), unless one is given.
+    The paper's recipe: the features of level 1, averaged over space, their cosine with the text, a window of 25, stride 1, a
+    threshold, and the longest connected run. The paper does not say what the window counts: here features, of four frames
+    each. Nor does it give the threshold: here it is the one that splits the text's scores over the clip best in two (Otsu
+    1979), unless one is given.
 
     Example:
 

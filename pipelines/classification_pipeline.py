@@ -1,6 +1,6 @@
 """Videos to class names, as a diffusers pipeline: from tokens, zero-shot; and features of tokens for a probe."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,13 +94,24 @@ class PyraTokClassificationPipeline(TextAlignedPipeline):
         """
         tokens = self.video_tokens(video, chunk_frames)
         pieces = self.alignment.feature_stream(tokens.video_codes, levels)
-        return torch.cat(_statistics([frame for piece in pieces for frame in piece[0]])).cpu()
+        return torch.cat(_statistics(frame for piece in pieces for frame in piece[0])).float().cpu()
 
 
-def _statistics(frames: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Mean, standard deviation and mean absolute change over time of features (H, W, D) of frames, each (D,)."""
-    mean = torch.stack([frame.mean(dim=(0, 1)) for frame in frames]).mean(dim=0)
-    variance = torch.stack([(frame - mean).square().mean(dim=(0, 1)) for frame in frames]).mean(dim=0)
-    changes = [(after - before).abs().mean(dim=(0, 1)) for before, after in zip(frames, frames[1:], strict=False)]
-    change = torch.stack(changes).mean(dim=0) if changes else torch.zeros_like(mean)
-    return [mean, variance.sqrt(), change]
+def _statistics(frames: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Mean, standard deviation and mean absolute change over time of features (H, W, D) of frames, each (D,), double.
+
+    Two frames are held at a time.
+    """
+    total = squares = changes = 0.0
+    count, places, before = 0, 1, None
+    for frame in frames:
+        frame = frame.double()
+        places = frame[..., 0].numel()
+        total, squares = total + frame.sum(dim=(0, 1)), squares + frame.square().sum(dim=(0, 1))
+        if before is not None:
+            changes = changes + (frame - before).abs().sum(dim=(0, 1))
+        count, before = count + 1, frame
+    mean = total / (count * places)
+    deviation = (squares / (count * places) - mean.square()).clamp_min(0).sqrt()
+    change = changes / ((count - 1) * places) if count > 1 else torch.zeros_like(mean)
+    return [mean, deviation, change]

@@ -137,7 +137,7 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
         threshold: float | None = None,
         chunk_frames: int | None = 16,
     ) -> SegmentationMaps:
-        """The scores on the grids of the tokens, for a film whose masks would not fit into memory; arguments as in a call."""
+        """The scores on the grid of features, for a film whose masks would not fit into memory; arguments as in a call."""
         words = content_words(text) if isinstance(text, str) else checked_texts(text, "text")
         return self.maps_of_tokens(self.video_tokens(video, chunk_frames), words, levels, threshold)
 

@@ -10,7 +10,6 @@ import torch
 from diffusers import DiffusionPipeline
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
 from ..modeling_pyratok.text_encoding import MAX_TEXT_TOKENS, TextEncoder
@@ -19,10 +18,9 @@ from ..modeling_pyratok.video_tokens import VideoTokens
 from .bundled_model import BUNDLED_ID, resolve_model
 from .model_loading import load_component
 from .root_repository import RootRepository
+from .text_alignment_loading import no_alignment
+from .text_to_video_loading import ALIGNMENT
 from .video_tokens_of import tokens_from
-
-ALIGNMENT = "alignment"
-"""The component, and the folder of a repository that it lies in."""
 
 
 class TextAlignedPipeline(RootRepository, DiffusionPipeline):
@@ -73,10 +71,7 @@ class TextAlignedPipeline(RootRepository, DiffusionPipeline):
         if ALIGNMENT not in kwargs:
             folder = Path(source) / ALIGNMENT
             if not (folder / "config.json").is_file():
-                raise PyraTokError(
-                    f"the model {name!r} has no alignment, which compares its tokens with texts: train one with "
-                    "`pyratok train RECIPE stage=2 contrastive_loss_weight=0.05 text_encoder=pyratok`"
-                )
+                raise no_alignment(name)
             alignment = load_component(PyraTokTextAlignment, folder)
             dtype = kwargs.get("dtype", kwargs.get("torch_dtype"))
             kwargs[ALIGNMENT] = alignment.to(dtype) if isinstance(dtype, torch.dtype) else alignment
@@ -111,7 +106,7 @@ def _check_fit(
 ) -> None:
     """Raises ValueError for an alignment of other tokens or texts. A component may be None while diffusers loads."""
     if vq_model is not None and alignment is not None:
-        for name in ("num_levels", "codebook_bits"):
+        for name in ("level_strides", "codebook_bits"):
             one, other = getattr(alignment.config, name), getattr(vq_model.config, name)
             if one != other:
                 raise ValueError(

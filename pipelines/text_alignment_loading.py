@@ -38,11 +38,7 @@ def load_text_alignment(
     folder = _local_folder(name)
     place = component_folder(folder, ALIGNMENT)
     if place is None:
-        raise PyraTokError(
-            f"the model {name!r} has no text alignment, which compares tokens with text (a folder {ALIGNMENT!r} in it or "
-            "beside it): train one with `pyratok train RECIPE stage=2 text_encoder=pyratok contrastive_loss_weight=0.1` and "
-            "give the folder of that stage"
-        )
+        raise no_alignment(name)
     alignment = load_component(PyraTokTextAlignment, place)
     encoder = load_text_encoder(folder if (folder / ENCODER_FOLDER).is_dir() else _named_encoder(name, folder))
     if encoder.hidden_size != alignment.config.text_hidden_size:
@@ -51,6 +47,15 @@ def load_text_alignment(
             f"{alignment.config.text_hidden_size}: they were not trained together"
         )
     return alignment, encoder
+
+
+def no_alignment(name: str) -> PyraTokError:
+    """What is said of a model of this name that has none."""
+    return PyraTokError(
+        f"the model {name!r} has no text alignment, which compares tokens with text (a folder {ALIGNMENT!r} in it or beside "
+        "it): train one with `python -m pyratok.training.alignment_training VIDEOS OUTPUT --model MODEL`, and copy "
+        "OUTPUT/alignment into the model's folder"
+    )
 
 
 def _local_folder(name: str) -> Path:

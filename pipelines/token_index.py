@@ -247,11 +247,11 @@ class TokenIndex:
                 f"its tokens were made by other weights than this model's (by the model {tokens.model_id!r})"
             )
         config = self._alignment.config
-        theirs = (len(tokens.level_strides), tokens.codebook_bits)
-        if theirs != (config.num_levels, config.codebook_bits):
+        theirs = (tuple(map(tuple, tokens.level_strides)), tokens.codebook_bits)
+        if theirs != (config.level_strides, config.codebook_bits):
             raise TokenFileError(
-                f"it has {theirs[0]} levels of {theirs[1]} bits, the text alignment takes {config.num_levels} of "
-                f"{config.codebook_bits}"
+                f"its levels have the strides {theirs[0]} and {theirs[1]} bits, those of the text alignment "
+                f"{config.level_strides} and {config.codebook_bits}"
             )
 
     def _replace(self, kept: set[str], fresh: dict[str, tuple[TokenEntry, torch.Tensor | None]]) -> None:

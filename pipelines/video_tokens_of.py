@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..modeling_pyratok.errors import VideoReadError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.pixel_values import frames_to_values
 from ..modeling_pyratok.token_files import TOKEN_FILE_SUFFIX
@@ -38,7 +39,7 @@ def tokens_from(
         start, end: seconds of a file; only the frames in [start, end) are taken. At least one is.
 
     Raises ValueError for a wrong shape or range, for tokens of another model, for `start` and `end` of anything but a video
-    file, and if no frame lies between them; VideoReadError for a file that cannot be read; TypeError for what is no video.
+    file; VideoReadError for a file that cannot be read, or that has no frame between them; TypeError for what is no video.
     """
     check_seconds(start, end)
     cut = start is not None or end is not None
@@ -57,7 +58,7 @@ def tokens_from(
         frames = _between(reader, start or 0.0, end)
         first = next(frames, None)
         if first is None:
-            raise ValueError(
+            raise VideoReadError(
                 f"the video has no frame from {start or 0.0:g} s to {'its end' if end is None else f'{end:g} s'}"
             )
         frames = itertools.chain([first], frames)
@@ -88,10 +89,10 @@ def _between(reader: VideoReader, start: float, end: float | None) -> Iterator[t
 def _collected(
     vq_model: PyraTokModel, frames: Iterator[torch.Tensor], fps: Fraction | float, chunk_frames: int | None
 ) -> VideoTokens:
-    """The tokens of frames (3, H, W); they do not record the weights, whose hash takes longer than a short clip's tokens."""
+    """The tokens of frames (3, H, W), with the fingerprint of the weights as they are now."""
     collector = TokenCollector(vq_model)
     on_device = (frame.to(vq_model.device, vq_model.dtype) for frame in frames)
     with torch.no_grad():
         for piece in vq_model.encode_stream(on_device, chunk_frames=chunk_frames):
             collector.add(piece.video_codes, piece.video_size)
-    return collector.tokens(fps, recorded_id(vq_model.name_or_path), None)
+    return collector.tokens(fps, recorded_id(vq_model.name_or_path), vq_model.weights_fingerprint())

@@ -8,6 +8,8 @@ goes on from its last checkpoint when the same command is given again.
 
 import argparse
 import dataclasses
+import hashlib
+import json
 import logging
 import sys
 import time
@@ -27,6 +29,7 @@ from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
 from ..modeling_pyratok.text_encoding import TextEncoder
+from ..modeling_pyratok.token_grids import TEMPORAL_STRIDE
 from ..pipelines.bundled_model import BUNDLED_ID
 from ..pipelines.model_loading import load_model
 from ..pipelines.text_encoder_loading import load_text_encoder
@@ -81,6 +84,19 @@ class AlignmentSettings:
     validate_every: int = 100
     checkpoint_minutes: float = 3.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("clips", "frames", "height", "width", "steps", "batch_size", "context_size", "validate_every"):
+            if getattr(self, name) < 1:
+                raise PyraTokError(f"{name} is a whole number from 1 up, got {getattr(self, name)}")
+        for name in ("class_weight", "caption_weight", "weight_decay", "context_layers", "seed"):
+            if getattr(self, name) < 0:
+                raise PyraTokError(f"{name} is not below 0, got {getattr(self, name)}")
+        for name in ("smallest_scale", "single_levels"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise PyraTokError(f"{name} is a share from 0 to 1, got {getattr(self, name)}")
+        if (self.frames - 1) % TEMPORAL_STRIDE:
+            raise PyraTokError(f"frames are 1 + {TEMPORAL_STRIDE}k, so that none is padding, got {self.frames}")
 
 
 @dataclass(frozen=True)
@@ -215,6 +231,11 @@ def _new_run(settings: AlignmentSettings, output: Path) -> AlignmentRun:
             f"the classifier looks at places of {PLACE} pixels, and the features of this tokenizer stand for {stride[1]}; give "
             "--class-weight 0 to learn from captions alone"
         )
+    multiple = model.config.spatial_multiple
+    if settings.height % multiple or settings.width % multiple:
+        raise PyraTokError(
+            f"height and width are multiples of {multiple} for this tokenizer, got {settings.height} x {settings.width}"
+        )
     teacher = ClassTeacher().to(model.device) if settings.class_weight else None
     train, held_out = _clips(settings, model, teacher, output, stride[0])
     if not settings.class_weight and not (settings.caption_weight and any(train.captions)):
@@ -243,7 +264,7 @@ def _new_alignment(settings: AlignmentSettings, model: PyraTokModel, encoder: Te
         level_strides=model.config.level_strides,
         codebook_bits=model.config.codebook_bits,
         codebook_size=model.config.hidden_size,
-        text_hidden_size=model.config.text_hidden_size,
+        text_hidden_size=encoder.hidden_size,
         context_size=settings.context_size,
         context_layers=settings.context_layers,
         vocabulary_size=len(names),
@@ -287,7 +308,7 @@ def _made(
     bucket = ClipBucket(settings.frames, settings.height, settings.width, MADE_AT_ONCE)
     stream = ClipStream([(source, 1.0) for source in sources], [bucket], variation, settings.seed)
     depends_on = {
-        "sources": [source.name for source in sources],
+        "sources": [[source.name, _digest(source)] for source in sources],
         "size": [settings.frames, settings.height, settings.width],
         "smallest_scale": variation.minimum_scale,
         "seed": settings.seed,
@@ -302,6 +323,14 @@ def _made(
         depends_on,
         lambda numbers: tqdm(numbers, desc=folder.name, unit="batch"),
     )
+
+
+def _digest(source: RowSource) -> str | None:
+    """Of the names and captions of listed files, so that clips of others are not taken for theirs; shards are named alone."""
+    if not source.is_listing:
+        return None
+    rows = [[row["name"], row["caption"]] for row in source.rows]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _texts(encoder: TextEncoder, train: TaughtClips, held_out: TaughtClips | None, device: torch.device) -> Texts:

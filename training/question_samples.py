@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..modeling_pyratok.errors import PyraTokError, VideoReadError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.pixel_values import frames_to_values
 from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
@@ -109,12 +108,7 @@ def tokenized(
 
 def whole_video(model: PyraTokModel, video: AnsweredVideo) -> tuple[Codes, ...]:
     """The codes of the video as a pipeline makes them, as its one view. Raises what reading a video raises."""
-    try:
-        tokens = tokens_from(model, PyraTokVideoProcessor(), video.media, start=video.start, end=video.end)
-    except PyraTokError:
-        raise
-    except ValueError as problem:  # there is no such stretch
-        raise VideoReadError(str(problem)) from problem
+    tokens = tokens_from(model, PyraTokVideoProcessor(), video.media, start=video.start, end=video.end)
     return (tuple(codes.int() for codes in tokens.video_codes),)
 
 

@@ -42,12 +42,20 @@ def test_tokens_are_enough(run, film, work_folder, repository):
     assert one.stdout != other.stdout  # they say which file it was
 
 
+def test_what_nothing_reaches_is_not_found(run, film, repository):
+    assert "not found" in run("localize", film, "--text", "dog", "--threshold", 5, "--model", repository).stdout
+
+
 def test_bad_input(refused, film, repository, model_folder):
     for arguments, message in (
         ((film, "--text", " "), "none that is empty"),
         ((film, "--text", "dog", "--level", "9"), "level"),
         ((film, "--text", "dog", "--plot", "no/such/folder/a.png"), "folder"),
         (("nothing.mp4", "--text", "dog"), "'nothing.mp4' does not exist"),
+        ((film, "--text", "dog", "--text", "dog"), "stands there twice"),
+        ((film, "--text", "dog", "--plot", "a.png", "--json", "./a.png"), "are one file"),
+        ((film, "--text", "dog", "--json", "no/such/folder/a.json"), "folder"),
+        ((film, "--text", "dog", "--threshold", "inf"), "finite number"),
         (("nothing.safetensors", "--text", "dog"), "nothing.safetensors"),
     ):
         assert message in refused("localize", *arguments, "--model", repository)

@@ -59,6 +59,8 @@ def test_bad_input(refused, film, films, repository, model_folder, tmp_path):
         ((film, "--text", "dog", "--levels", "x"), "--levels takes level numbers"),
         ((film, "--text", "dog", "--chunk-frames", "3"), "chunk_frames"),
         (("nothing.mp4", "--text", "dog"), "'nothing.mp4' does not exist"),
+        (("tokens.safetensors", "--text", "dog"), "is a token file"),
+        ((film, "--text", "dog", "--threshold", "nan"), "finite number"),
         ((films / "sound.m4a", "--text", "dog"), "sound"),
     ):
         assert message in refused("segment", *arguments, "--model", repository)

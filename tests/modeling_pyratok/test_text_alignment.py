@@ -219,8 +219,12 @@ def test_the_vocabulary_is_saved(tmp_path):
 
 
 def test_grids_that_do_not_fit_are_refused():
-    with pytest.raises(StrictDataclassClassValidationError, match="must divide each other"):
+    with pytest.raises(StrictDataclassClassValidationError, match="pixels divide each other"):
         PyraTokTextAlignmentConfig(level_strides=((4, 8), (4, 12)))
+    for stride in ((2, 16), (1, 8), (8, 16), (4, 64), (4, 0)):
+        with pytest.raises(StrictDataclassClassValidationError, match="feature_stride"):
+            PyraTokTextAlignmentConfig(feature_stride=stride)
+    assert PyraTokTextAlignmentConfig(level_strides=((2, 8), (2, 16))).feature_stride == (4, 16)
     with pytest.raises(StrictDataclassClassValidationError, match="context_layers"):
         PyraTokTextAlignmentConfig(context_layers=-1)
 

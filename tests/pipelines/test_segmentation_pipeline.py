@@ -60,6 +60,7 @@ def test_tokens_are_enough(pipeline, clip, tmp_path):
     for given in (tokens, tmp_path / "clip.safetensors"):
         assert torch.equal(pipeline(given, "a dog", levels=(1, 2, 3, 4)).scores, whole.scores)
     assert pipeline(tokens, "a dog", crf=True).masks.shape == whole.masks.shape
+    assert torch.equal(pipeline(whole.tokens, "a dog", levels=(1, 2, 3, 4)).scores, whole.scores)  # its own go back in
 
 
 def test_levels_matter_and_a_threshold_can_be_given(pipeline, frames):
@@ -131,13 +132,17 @@ def test_saved_and_loaded_by_name_or_class(pipeline, frames, tmp_path):
 
 def test_a_repository_without_an_alignment_says_so(tmp_path, tiny_model):
     pyratok.PyraTokReconstructionPipeline(tiny_model).save_pretrained(tmp_path)
-    with pytest.raises(pyratok.PyraTokError, match="has no alignment, which compares its tokens with texts"):
+    with pytest.raises(pyratok.PyraTokError, match="has no text alignment, which compares tokens with text"):
         PyraTokSegmentationPipeline.from_pretrained(tmp_path)
 
 
 def test_components_that_do_not_fit_are_refused(pipeline):
     other = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig.tiny(text_hidden_size=10))
     with pytest.raises(ValueError, match="embeddings of 12 numbers, the alignment takes 10"):
+        PyraTokSegmentationPipeline(pipeline.vq_model, other, pipeline.text_encoder, pipeline.tokenizer)
+    strides = {"level_strides": ((2, 8), (4, 16), (4, 32), (4, 32))}
+    other = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig.tiny(**strides))
+    with pytest.raises(ValueError, match="level_strides="):
         PyraTokSegmentationPipeline(pipeline.vq_model, other, pipeline.text_encoder, pipeline.tokenizer)
     other = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig.tiny(codebook_bits=8))
     with pytest.raises(ValueError, match="codebook_bits=8"):

@@ -101,7 +101,7 @@ def changed(repository, tmp_path) -> Path:
 
 def test_a_model_without_an_alignment_says_so(changed):
     shutil.rmtree(changed / "alignment")
-    with pytest.raises(PyraTokError, match="no text alignment.*pyratok train"):
+    with pytest.raises(PyraTokError, match="no text alignment.*alignment_training"):
         load_text_alignment(changed)
 
 

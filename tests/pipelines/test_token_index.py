@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from token_examples import FINGERPRINT, make_tokens
+from token_examples import FINGERPRINT, STRIDES, make_tokens
 
 from pyratok import PyraTokError, PyraTokTextAlignment, PyraTokTextAlignmentConfig
 from pyratok.modeling_pyratok.token_files import canonical_json
@@ -31,7 +31,7 @@ LEVEL_SETS = [None, (1,), (2,), (3,), (4,), (2, 4), (4, 3, 1)]
 def new_alignment(seed: int = 0, bits: int = 16) -> PyraTokTextAlignment:
     torch.manual_seed(seed)
     sizes = {"codebook_size": 8, "text_hidden_size": 12, "context_size": 8, "context_layers": 1}
-    config = PyraTokTextAlignmentConfig(codebook_bits=bits, **sizes)
+    config = PyraTokTextAlignmentConfig(level_strides=STRIDES, codebook_bits=bits, **sizes)
     return PyraTokTextAlignment(config).eval()
 
 
@@ -165,8 +165,8 @@ def test_files_that_cannot_be_searched_are_named_with_the_reason(folder, alignme
         "flipped": "checksum is wrong",
         "more/other": "other weights than this model's (by the model 'theirs')",
         "nobody": "does not say which weights",
-        "levels": "2 levels of 16 bits, the text alignment takes 4 of 16",
-        "bits": "4 levels of 12 bits",
+        "levels": "its levels have the strides ((4, 8), (4, 16)) and 16 bits",
+        "bits": "and 12 bits",
         "gone": "no such file",
     }.items():
         assert reason in index.left_out[f"{name}.safetensors"], name

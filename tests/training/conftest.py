@@ -15,6 +15,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     """uint8 (T, H, W, 3) -> mp4."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=24, options={"crf": "18"})
+        stream.thread_count = 1  # with several, a busy machine makes other bytes of the same frames
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

@@ -89,6 +89,25 @@ def test_captions_alone(data_folder, model, tmp_path):
     assert all("class_loss" not in row for row in rows(tmp_path)) and "caption_loss" in rows(tmp_path)[-1]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"clips": 0},
+        {"steps": 0},
+        {"seed": -1},
+        {"context_size": 0},
+        {"validate_every": 0},
+        {"frames": 10},
+        {"height": 40},
+        {"single_levels": 2.0},
+    ],
+)
+def test_settings_that_cannot_work_are_named(data_folder, model, tmp_path, wrong):
+    with pytest.raises(PyraTokError, match=next(iter(wrong))):
+        train_alignment(settings(data_folder, model, **wrong), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_to_learn(data_folder, model, tmp_path):
     with pytest.raises(PyraTokError, match="there is nothing to learn"):
         train_alignment(settings(data_folder, model, class_weight=0.0, caption_weight=0.0), tmp_path)
@@ -98,6 +117,15 @@ def test_clips_of_other_settings_are_not_taken(data_folder, model, tmp_path):
     train_alignment(settings(data_folder, model, steps=1), tmp_path)
     with pytest.raises(DataError, match="made with other settings"):
         train_alignment(settings(data_folder, model, steps=1, width=32), tmp_path)
+    changed = tmp_path / "changed"
+    shutil.copytree(data_folder / "video", changed / "video")
+    metadata = changed / "video/train/metadata.jsonl"
+    metadata.write_text(metadata.read_text().replace("pattern 1", "another pattern"))
+    shutil.copytree(tmp_path / "clips", tmp_path / "other/clips")
+    with pytest.raises(DataError, match="made with other settings"):
+        train_alignment(
+            settings(changed, model, steps=1, more_data=(str(data_folder / "images"),)), tmp_path / "other"
+        )
     with pytest.raises(CheckpointError, match="learning_rate"):
         train_alignment(settings(data_folder, model, steps=1, learning_rate=1.0), tmp_path)
     damaged = sorted((tmp_path / "clips").iterdir())[0]
