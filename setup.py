@@ -69,19 +69,32 @@ QUESTIONS_REQUIRES = [
 
 SIMULATE_REQUIRES = ["vizdoom>=1.3,<2"]
 
+SPACE_REQUIRES = ["gradio>=6.20,<7"]
+
+DOCS_REQUIRES = [
+    "furo>=2025.9",
+    "myst-parser>=5.0",
+    "sphinx>=9.0",
+]
+
 EXTRAS = {
     "perceptual": PERCEPTUAL_REQUIRES,
     "evaluate": EVALUATE_REQUIRES,
     "questions": QUESTIONS_REQUIRES,
     "simulate": SIMULATE_REQUIRES,
+    "space": SPACE_REQUIRES,
+    "docs": DOCS_REQUIRES,
     "train": TRAIN_REQUIRES,
     "test": [
         *TRAIN_REQUIRES,
         *EVALUATE_REQUIRES,
         *QUESTIONS_REQUIRES,
         *SIMULATE_REQUIRES,
+        *SPACE_REQUIRES,
+        *DOCS_REQUIRES,
         "hypothesis>=6.100",
         "parameterized>=0.9",  # imported by transformers' common tests
+        "playwright>=1.60",  # drives a Chromium that is on the machine, for the Space
         "pytest>=8.0",
         "ruff>=0.9",
         "setuptools>=77",  # builds the metadata of the sources that transformers' common tests come in

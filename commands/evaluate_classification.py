@@ -12,6 +12,7 @@ from .evaluation_output import (
     Data,
     JsonFile,
     MaxClips,
+    check_targets,
     figures_table,
     json_target,
     needed,
@@ -69,6 +70,7 @@ def classification(
     for option, given in (("--save-probe", save_probe), ("--training-annotations", training_annotations)):
         if given is not None and not probe:
             raise PyraTokError(f"{option} needs --probe")
+    check_targets(json=json_file, save_probe=save_probe)
     chosen, found = parse_levels(levels), _read(benchmark, data, annotations)
     missing = list(found.missing)
     if training_annotations is not None:

@@ -30,6 +30,14 @@ def spread(items: Sequence[Item], count: int | None) -> tuple[Item, ...]:
     return tuple(items[index * len(items) // count] for index in range(count))
 
 
+def check_targets(**options: str | None) -> None:
+    """Raises PyraTokError if two options name one file, for then one of two results would be lost."""
+    seen: dict[Path, str] = {}
+    for option, name in options.items():
+        if name is not None and (first := seen.setdefault(Path(name).resolve(), option)) != option:
+            raise PyraTokError(f"--{first} and --{option.replace('_', '-')} are one file, {name!r}; give two names")
+
+
 def needed(annotations: str | None, benchmark: str) -> str:
     """The annotations. Raises PyraTokError if the benchmark needs some and there are none."""
     if annotations is None:

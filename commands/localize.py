@@ -1,7 +1,6 @@
 """`pyratok localize`: when a text happens in a video."""
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from ..pipelines.action_localization_pipeline import PyraTokActionLocalizationPi
 from ..pipelines.text_aligned_loading import load_text_aligned
 from ..pipelines.video_tokens_of import is_token_path
 from .errors_for_people import argument_errors
-from .evaluation_output import json_target
+from .evaluation_output import check_targets, json_target
 from .model_use import be_quiet, place
 from .options import ChunkFrames, Device, Model
 from .tables import show, two_columns
@@ -49,15 +48,12 @@ def localize(
     """
     from ..pipelines.score_plot import score_plot  # slow: it brings matplotlib
 
-    if threshold is not None and not math.isfinite(threshold):
-        raise PyraTokError(f"--threshold is a finite number, got {threshold}")
     if len(set(text)) < len(text):
         raise PyraTokError(f"each --text is looked for once, but one stands there twice: {', '.join(text)}")
     if not is_token_path(clip):
         VideoReader(clip).close()  # what cannot be read is said before the seconds that loading takes
     target = plot or f"{Path(clip).stem}_localization.png"
-    if json_file is not None and Path(json_file).resolve() == Path(target).resolve():
-        raise PyraTokError(f"--plot and --json are one file, {target!r}; give two names")
+    check_targets(plot=target, json=json_file)
     with json_target(json_file) as record_file, atomic_path(target) as picture:
         be_quiet()
         pipeline = place(load_text_aligned(PyraTokActionLocalizationPipeline, model), None, device)

@@ -20,6 +20,7 @@ from ..pipelines.text_to_video_loading import tokenizer_folder
 from ..pipelines.token_index import SearchHit, TokenIndex, check_index_places
 from ..pipelines.token_streams import chosen_levels
 from .errors_for_people import argument_errors, memory_errors
+from .evaluation_output import check_targets
 from .model_use import be_quiet, load_quietly, place
 from .options import Device, Model, parse_levels
 from .progress import progress_bar
@@ -61,6 +62,7 @@ def search(
     asked = " ".join(text.split())
     if not asked:
         raise PyraTokError("the text to search for is empty; say what the videos show")
+    check_targets(json=json_file, sheet=sheet)
     if sheet is not None and Path(sheet).suffix.lower() != ".png":
         raise PyraTokError(f"--sheet takes NAME.png, got {sheet!r}")
     wanted = parse_levels(levels)

@@ -1,6 +1,5 @@
 """`pyratok segment`: words into masks of a video."""
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,8 +70,6 @@ def segment(
         raise PyraTokError(
             f"{clip!r} is a token file, and the overlay needs pictures: `pyratok decode` makes them, or segment it in Python"
         )
-    if threshold is not None and not math.isfinite(threshold):
-        raise PyraTokError(f"--threshold is a finite number, got {threshold}")
     asked = text[0] if len(text) == 1 else text
     with argument_errors():
         words = content_words(asked) if len(text) == 1 else checked_texts(asked, "--text")

@@ -87,7 +87,6 @@ def model_table(folder: str, model: PyraTokModel) -> Table:
 
 def _table(path: str) -> Table:
     """A table of names and values under the file's name."""
-    """A table about a file."""
     return two_columns(Path(path).name)
 
 

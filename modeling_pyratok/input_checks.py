@@ -74,6 +74,8 @@ def check_levels(
         )
     if levels is None:
         levels = [level for level, entry in enumerate(codes, start=1) if entry is not None]
+    if not isinstance(levels, Iterable):
+        raise TypeError(f"levels are several numbers, such as (1, 4), got {levels!r}")
     levels = list(levels)
     if not levels:
         raise ValueError("at least one level is needed, got none")

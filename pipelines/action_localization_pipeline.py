@@ -12,7 +12,7 @@ from diffusers.utils import BaseOutput
 
 from ..modeling_pyratok.text_similarity import otsu_threshold
 from ..modeling_pyratok.video_tokens import VideoTokens
-from .text_aligned_pipeline import TextAlignedPipeline, checked_texts
+from .text_aligned_pipeline import TextAlignedPipeline, check_threshold, checked_texts
 
 Segment = tuple[float, float, float]
 """Start and end in seconds, and the mean score between them."""
@@ -90,6 +90,7 @@ class PyraTokActionLocalizationPipeline(TextAlignedPipeline):
         for name, number in (("window", window), ("max_segments", 1 if max_segments is None else max_segments)):
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name} is a whole number from 1 up, got {number!r}")
+        check_threshold(threshold)
         tokens = self.video_tokens(video, chunk_frames, fps)
         features = F.normalize(self._features_over_time(tokens, level), dim=-1)  # (N, width)
         text_features = F.normalize(self.pooled_text(texts), dim=-1)

@@ -57,12 +57,13 @@ def check_component(folder: str | os.PathLike[str]) -> None:
     complete_model(AutoModel, os.fspath(folder), os.fspath(folder), device_map="meta")
 
 
-def load_component(kind: type[Model], folder: str | os.PathLike[str]) -> Model:
-    """A model beside the tokenizer, a prior for example, in float32 from its own folder.
+def load_component(kind: type[Model], folder: str | os.PathLike[str], variant: str | None = None) -> Model:
+    """A model beside the tokenizer, a prior for example, in float32 from its own folder; of its weights the `variant`.
 
     Raises PyraTokError with one sentence if it cannot be loaded completely.
     """
-    return complete_model(kind, os.fspath(folder), os.fspath(folder), dtype=torch.float32).eval()
+    options = {"variant": variant, "dtype": torch.float32}
+    return complete_model(kind, os.fspath(folder), os.fspath(folder), **options).eval()
 
 
 def _load_whole(id_or_folder: str | os.PathLike[str], variant: str | None = None, **options: Any) -> PyraTokModel:

@@ -19,15 +19,14 @@ from ..modeling_pyratok.token_projector import PyraTokTokenProjector
 from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
 from .bundled_model import BUNDLED_ID, resolve_model
 from .language_model_loading import load_language_model
-from .model_loading import load_component
 from .prompted_language import PromptedLanguage
-from .root_repository import RootRepository
+from .root_repository import RootRepository, dtype_of, load_beside
 from .text_to_video_loading import component_folder
 from .token_streams import chosen_levels, keep_levels
 from .video_tokens_of import tokens_from
 
-PROJECTOR = "projector"
-"""The component, and the folder of a repository that it lies in."""
+PROJECTOR, LANGUAGE_MODEL = "projector", "language_model"
+"""Components, and the folders of a repository that they lie in."""
 
 
 @dataclass
@@ -103,14 +102,12 @@ class PyraTokQuestionAnsweringPipeline(RootRepository, DiffusionPipeline):
         source = resolve_model(BUNDLED_ID, kwargs.get("variant")) if name == BUNDLED_ID else name
         if not os.path.isdir(source):
             source = cls.download(source, **kwargs)
-        dtype = kwargs.get("dtype", kwargs.get("torch_dtype"))
         if PROJECTOR not in kwargs:
-            kwargs[PROJECTOR] = load_component(PyraTokTokenProjector, projector_folder(source, name))
-            if "language_model" not in kwargs:
-                kwargs["language_model"], kwargs["language_tokenizer"] = _own_language_model(kwargs[PROJECTOR])
-            if isinstance(dtype, torch.dtype):
-                for part in (PROJECTOR, "language_model"):
-                    kwargs[part] = kwargs[part].to(dtype)
+            kwargs[PROJECTOR] = load_beside(PyraTokTokenProjector, projector_folder(source, name), PROJECTOR, kwargs)
+        if kwargs.get(LANGUAGE_MODEL) is None:
+            kwargs[LANGUAGE_MODEL], kwargs["language_tokenizer"] = _own_language_model(kwargs[PROJECTOR])
+            if (dtype := dtype_of(LANGUAGE_MODEL, kwargs)) is not None:
+                kwargs[LANGUAGE_MODEL] = kwargs[LANGUAGE_MODEL].to(dtype)
         pipeline = super().from_pretrained(source, **kwargs)
         pipeline.register_to_config(_name_or_path=name)
         return pipeline

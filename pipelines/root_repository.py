@@ -15,7 +15,7 @@ from huggingface_hub import snapshot_download
 from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
 from .bundled_model import BUNDLED_ID, resolve_model
-from .model_loading import check_component, check_model, load_variant
+from .model_loading import Model, check_component, check_model, load_component, load_variant
 
 ROOT_COMPONENTS = ("vq_model", "video_processor")
 """Components that lie at the root. The processor's file is given its older name, preprocessor_config.json, there:
@@ -82,7 +82,7 @@ class RootRepository:
         if "vq_model" not in kwargs and variant is not None:
             if not os.path.isdir(source):
                 source = cls.download(source, **kwargs)
-            kwargs["vq_model"] = load_variant(source, variant, _dtype_of("vq_model", kwargs))
+            kwargs["vq_model"] = load_variant(source, variant, dtype_of("vq_model", kwargs))
         elif "vq_model" not in kwargs and os.path.isdir(source):
             check_model(name)
         if variant is None and os.path.isdir(source):
@@ -104,7 +104,19 @@ class RootRepository:
         return snapshot_download(pretrained_model_name, allow_patterns=list(REPOSITORY_FILES), **options)
 
 
-def _dtype_of(component: str, options: Mapping[str, Any]) -> torch.dtype | None:
+def load_beside(kind: type[Model], folder: Path, component: str, options: Mapping[str, Any]) -> Model:
+    """A component that model_index.json need not name, from its folder, as the `options` of `from_pretrained` ask for it.
+
+    Its `variant` is taken if the folder has it. Raises PyraTokError if it cannot be loaded completely.
+    """
+    variant = options.get("variant")
+    has_variant = variant is not None and any(folder.glob(f"model.{variant}*"))
+    model = load_component(kind, folder, variant if has_variant else None)
+    dtype = dtype_of(component, options)
+    return model if dtype is None else model.to(dtype)
+
+
+def dtype_of(component: str, options: Mapping[str, Any]) -> torch.dtype | None:
     """What diffusers' `dtype` (or `torch_dtype`), one for all or one for each component, says of this one."""
     dtype = options.get("dtype", options.get("torch_dtype"))
     return dtype.get(component, dtype.get("default")) if isinstance(dtype, Mapping) else dtype

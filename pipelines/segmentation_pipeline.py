@@ -13,7 +13,7 @@ from ..modeling_pyratok.dense_crf import DenseCrfSettings, refine_masks
 from ..modeling_pyratok.pixel_values import values_to_frames
 from ..modeling_pyratok.text_similarity import pixel_maps, similarity_maps
 from ..modeling_pyratok.video_tokens import VideoTokens
-from .text_aligned_pipeline import TextAlignedPipeline, checked_texts
+from .text_aligned_pipeline import TextAlignedPipeline, check_threshold, checked_texts
 from .video_tokens_of import is_token_path
 
 DEVIATIONS = 1.0
@@ -69,7 +69,7 @@ class SegmentationMaps:
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         """Of the foreground, from scores (K, T, H, W): half at the threshold."""
         scale = SHARPNESS / self.fit.flatten(1).std(dim=1, correction=0).clamp_min(1e-6)
-        return torch.sigmoid((scores - _each(self.thresholds)) * _each(scale))
+        return torch.sigmoid(((scores - _each(self.thresholds)) * _each(scale)).nan_to_num(neginf=-1e4))
 
 
 class PyraTokSegmentationPipeline(TextAlignedPipeline):
@@ -147,6 +147,7 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
     ) -> SegmentationMaps:
         """The same of tokens that this tokenizer made, which is not looked at, and of words as they stand."""
         fit = similarity_maps(self.alignment, tokens.video_codes, self.pooled_text(words), levels).cpu()
+        check_threshold(threshold)
         thresholds = _typical_and_more(fit) if threshold is None else torch.full((len(words),), float(threshold))
         return SegmentationMaps(tuple(words), fit, self.alignment.config.feature_stride, thresholds, tokens)
 
@@ -177,9 +178,10 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
 
 
 def _typical_and_more(fit: torch.Tensor) -> torch.Tensor:
-    """(K, T', H', W') -> (K,), the mean and DEVIATIONS standard deviations above."""
-    flat = fit.flatten(1)
-    return flat.mean(dim=1) + DEVIATIONS * flat.std(dim=1, correction=0)
+    """(K, T', H', W') -> (K,), the mean and DEVIATIONS standard deviations above. Of equal scores none stands out."""
+    flat = fit.flatten(1).double()
+    threshold = flat.mean(dim=1) + DEVIATIONS * flat.std(dim=1, correction=0)
+    return torch.where(flat.amax(dim=1) > flat.amin(dim=1), threshold, torch.inf).float()
 
 
 def _each(values: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """What the pipelines that compare tokens with texts share: their components, and how they come from a repository."""
 
+import math
 import os
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,15 +11,16 @@ import torch
 from diffusers import DiffusionPipeline
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.text_alignment import PyraTokTextAlignment
 from ..modeling_pyratok.text_encoding import MAX_TEXT_TOKENS, TextEncoder
 from ..modeling_pyratok.video_processing_pyratok import PyraTokVideoProcessor
 from ..modeling_pyratok.video_tokens import VideoTokens
 from .bundled_model import BUNDLED_ID, resolve_model
-from .model_loading import load_component
-from .root_repository import RootRepository
+from .root_repository import RootRepository, load_beside
 from .text_alignment_loading import no_alignment
+from .text_encoder_loading import ENCODER_FOLDER, TOKENIZER_FOLDER
 from .text_to_video_loading import ALIGNMENT
 from .video_tokens_of import tokens_from
 
@@ -72,9 +74,13 @@ class TextAlignedPipeline(RootRepository, DiffusionPipeline):
             folder = Path(source) / ALIGNMENT
             if not (folder / "config.json").is_file():
                 raise no_alignment(name)
-            alignment = load_component(PyraTokTextAlignment, folder)
-            dtype = kwargs.get("dtype", kwargs.get("torch_dtype"))
-            kwargs[ALIGNMENT] = alignment.to(dtype) if isinstance(dtype, torch.dtype) else alignment
+            kwargs[ALIGNMENT] = load_beside(PyraTokTextAlignment, folder, ALIGNMENT, kwargs)
+        for part in (ENCODER_FOLDER, TOKENIZER_FOLDER):
+            if part not in kwargs and not (Path(source) / part).is_dir():
+                raise PyraTokError(
+                    f"the model {name!r} has no folder {part!r}: "
+                    "give text_encoder= and tokenizer=, those of `load_text_encoder`"
+                )
         pipeline = super().from_pretrained(source, **kwargs)
         pipeline.register_to_config(_name_or_path=name)
         return pipeline
@@ -89,6 +95,12 @@ class TextAlignedPipeline(RootRepository, DiffusionPipeline):
         """(K, text_hidden_size), the mean of each text's embeddings, where the alignment is."""
         encoded = TextEncoder(self.text_encoder, self.tokenizer, max_text_tokens)(texts)
         return encoded.pooled().to(self.alignment.device)
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raises ValueError for what is neither None nor a finite number."""
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(f"threshold is a finite number, got {threshold}")
 
 
 def checked_texts(texts: str | Sequence[str], what: str) -> list[str]:

@@ -35,7 +35,8 @@ def tokens_from(
         video: a path, a float tensor (T, C, H, W) in [0, 1], an array (T, H, W, C) of uint8 or floats in [0, 1], a list of PIL
             images; or a `VideoTokens`, or the path of a token file (.safetensors), which is taken as it is.
         chunk_frames: as in `PyraTokModel.encode`.
-        fps: frames per second; by default the file's, and 24 for anything but a file. Tokens have their own.
+        fps: frames per second; by default the file's (the average of a variable rate), and 24 for anything but a file.
+            Tokens have their own.
         start, end: seconds of a file; only the frames in [start, end) are taken. At least one is.
 
     Raises ValueError for a wrong shape or range, for tokens of another model, for `start` and `end` of anything but a video
@@ -53,7 +54,8 @@ def tokens_from(
     if file is None:
         if cut:
             raise ValueError("start and end are seconds of a video file; cut an array or a tensor yourself")
-        return _collected(vq_model, video_processor.stream(video), DEFAULT_FPS if fps is None else fps, chunk_frames)
+        collector = _collected(vq_model, video_processor.stream(video), chunk_frames)
+        return _tokens(vq_model, collector, DEFAULT_FPS if fps is None else fps)
     with VideoReader(file) as reader:
         frames = _between(reader, start or 0.0, end)
         first = next(frames, None)
@@ -62,7 +64,9 @@ def tokens_from(
                 f"the video has no frame from {start or 0.0:g} s to {'its end' if end is None else f'{end:g} s'}"
             )
         frames = itertools.chain([first], frames)
-        return _collected(vq_model, frames, reader.info.fps if fps is None else fps, chunk_frames)
+        collector = _collected(vq_model, frames, chunk_frames)
+        # The average is known when all frames were read.
+        return _tokens(vq_model, collector, reader.frame_rate.average if fps is None else fps)
 
 
 def is_token_path(video: Any) -> bool:
@@ -86,13 +90,16 @@ def _between(reader: VideoReader, start: float, end: float | None) -> Iterator[t
         yield frames_to_values(frame)
 
 
-def _collected(
-    vq_model: PyraTokModel, frames: Iterator[torch.Tensor], fps: Fraction | float, chunk_frames: int | None
-) -> VideoTokens:
-    """The tokens of frames (3, H, W), with the fingerprint of the weights as they are now."""
+def _collected(vq_model: PyraTokModel, frames: Iterator[torch.Tensor], chunk_frames: int | None) -> TokenCollector:
+    """The codes of frames (3, H, W)."""
     collector = TokenCollector(vq_model)
     on_device = (frame.to(vq_model.device, vq_model.dtype) for frame in frames)
     with torch.no_grad():
         for piece in vq_model.encode_stream(on_device, chunk_frames=chunk_frames):
             collector.add(piece.video_codes, piece.video_size)
+    return collector
+
+
+def _tokens(vq_model: PyraTokModel, collector: TokenCollector, fps: Fraction | float) -> VideoTokens:
+    """What was collected, with the fingerprint of the weights as they are now."""
     return collector.tokens(fps, recorded_id(vq_model.name_or_path), vq_model.weights_fingerprint())

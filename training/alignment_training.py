@@ -209,8 +209,10 @@ def losses_of(
 @torch.no_grad()
 def validation(run: AlignmentRun) -> dict[str, float]:
     """The losses on the clips that were held out, seen from all levels."""
-    numbers = torch.arange(len(run.validation.captions))
-    found = [losses_of(run, run.validation, chosen, None) for chosen in numbers.split(run.settings.batch_size)]
+    # One at a time, so that each clip counts alike, and each caption.
+    found = [
+        losses_of(run, run.validation, torch.tensor([clip]), None) for clip in range(len(run.validation.captions))
+    ]
     return _means([{name: float(loss) for name, loss in losses.items()} for losses in found])
 
 
@@ -288,7 +290,7 @@ def _clips(
     train = _made(settings, model, teacher, [rows.train, *more], settings.clips, variation, output / "clips", every)
     held_out = None
     if rows.validation is not None:
-        count = min(settings.clips // 8, 200)
+        count = max(1, min(settings.clips // 8, 200))
         held_out = _made(
             settings, model, teacher, [rows.validation], count, ClipVariation(), output / "validation_clips", every
         )

@@ -55,7 +55,7 @@ def test_bad_input(refused, film, repository, model_folder):
         ((film, "--text", "dog", "--text", "dog"), "stands there twice"),
         ((film, "--text", "dog", "--plot", "a.png", "--json", "./a.png"), "are one file"),
         ((film, "--text", "dog", "--json", "no/such/folder/a.json"), "folder"),
-        ((film, "--text", "dog", "--threshold", "inf"), "finite number"),
+        ((film, "--text", "dog", "--threshold", "inf"), "threshold is a finite number"),
         (("nothing.safetensors", "--text", "dog"), "nothing.safetensors"),
     ):
         assert message in refused("localize", *arguments, "--model", repository)

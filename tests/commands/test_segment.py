@@ -60,7 +60,7 @@ def test_bad_input(refused, film, films, repository, model_folder, tmp_path):
         ((film, "--text", "dog", "--chunk-frames", "3"), "chunk_frames"),
         (("nothing.mp4", "--text", "dog"), "'nothing.mp4' does not exist"),
         (("tokens.safetensors", "--text", "dog"), "is a token file"),
-        ((film, "--text", "dog", "--threshold", "nan"), "finite number"),
+        ((film, "--text", "dog", "--threshold", "nan"), "threshold is a finite number"),
         ((films / "sound.m4a", "--text", "dog"), "sound"),
     ):
         assert message in refused("segment", *arguments, "--model", repository)

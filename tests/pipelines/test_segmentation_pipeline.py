@@ -1,5 +1,7 @@
 """Words to masks."""
 
+import shutil
+
 import diffusers
 import numpy as np
 import pytest
@@ -128,6 +130,30 @@ def test_saved_and_loaded_by_name_or_class(pipeline, frames, tmp_path):
         loaded = kind.from_pretrained(tmp_path / "saved")
         assert isinstance(loaded, PyraTokSegmentationPipeline)
         assert torch.equal(loaded(frames, "dog").scores, expected)
+
+
+def test_a_variant_and_number_formats_by_part(pipeline, frames, tmp_path):
+    pipeline.save_pretrained(tmp_path / "saved", variant="fp16")
+    loaded = PyraTokSegmentationPipeline.from_pretrained(tmp_path / "saved", variant="fp16")
+    assert torch.equal(loaded(frames, "dog").scores, pipeline(frames, "dog").scores)
+    save_tiny_repository(tmp_path / "plain")
+    half = PyraTokSegmentationPipeline.from_pretrained(tmp_path / "plain", dtype={"default": torch.bfloat16})
+    assert half.alignment.dtype == half.vq_model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "tokenizer"])
+def test_a_repository_without_a_part_says_which(tmp_path, part):
+    shutil.rmtree(save_tiny_repository(tmp_path) / part)
+    with pytest.raises(pyratok.PyraTokError, match=f"has no folder '{part}'"):
+        PyraTokSegmentationPipeline.from_pretrained(tmp_path)
+
+
+def test_where_all_scores_are_equal_nothing_stands_out(pipeline, frames):
+    maps = pipeline.maps(frames, "dog")
+    assert not pipeline(frames[:1, :1, :1], "dog").masks.any()  # one place
+    assert torch.isfinite(maps.probabilities(maps.scores())).all()
+    for crf in (False, True):
+        assert not pipeline(np.zeros((1, 1, 1, 3), np.uint8), "dog", crf=crf).masks.any()
 
 
 def test_a_repository_without_an_alignment_says_so(tmp_path, tiny_model):

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from clip_examples import smooth_frames, write_clip
 
-from pyratok import PyraTokError, PyraTokVideoProcessor, VideoReadError, read_video
+from pyratok import PyraTokError, PyraTokVideoProcessor, VideoReader, VideoReadError, read_video
 from pyratok.pipelines.video_tokens_of import tokens_from
 
 
@@ -53,6 +54,16 @@ def test_a_part_of_a_file(tiny_model, clip):
             tokens_from(tiny_model, processor, clip, **wrong)
     with pytest.raises(ValueError, match="seconds of a video file"):
         tokens_from(tiny_model, processor, np.zeros((2, 8, 8, 3), np.uint8), start=0)
+
+
+def test_an_uneven_rate_is_averaged(tiny_model, tmp_path):
+    times = [0, 0.1, 0.2, 1.7, 3.2]
+    write_clip(tmp_path / "uneven.mkv", smooth_frames(5, 32, 32), times=times)
+    with VideoReader(tmp_path / "uneven.mkv") as reader:
+        assert len(list(reader)) == 5
+        average = reader.frame_rate.average
+    assert tokens_from(tiny_model, PyraTokVideoProcessor(), tmp_path / "uneven.mkv").fps == average
+    assert float(average) == pytest.approx(4 / 3.2, rel=0.01)
 
 
 def test_what_is_no_video_is_refused(tiny_model, tmp_path):
