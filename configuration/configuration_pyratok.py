@@ -1,49 +1,14 @@
 """The configuration of a PyraTok tokenizer."""
 
-import inspect
 import math
 from typing import Any
 
-from diffusers import AutoencoderKLWan
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .backbone_rules import check_backbone
+from .backbone_shapes import TINY_VAE, WAN_2_2_VAE
 from .unknown_options import reject_unknown
-
-WAN_2_2_VAE: dict[str, Any] = {
-    "base_dim": 160,
-    "decoder_base_dim": 256,
-    "z_dim": 48,
-    "dim_mult": [1, 2, 4, 4],
-    "num_res_blocks": 2,
-    "attn_scales": [],
-    "temperal_downsample": [False, True, True],
-    "dropout": 0.0,
-    "is_residual": True,
-    "in_channels": 12,
-    "out_channels": 12,
-    "patch_size": 2,
-    "scale_factor_temporal": 4,
-    "scale_factor_spatial": 16,
-}
-"""Shape of the Wan 2.2 VAE as diffusers builds it: 150M parameters in the encoder, 555M in the decoder."""
-
-TINY_VAE: dict[str, Any] = {
-    "base_dim": 8,
-    "z_dim": 8,
-    "dim_mult": [1, 2, 2],
-    "num_res_blocks": 1,
-    "attn_scales": [],
-    "temperal_downsample": [True, True],
-    "dropout": 0.0,
-    "is_residual": True,
-    "in_channels": 48,
-    "out_channels": 48,
-    "patch_size": 4,
-    "scale_factor_temporal": 4,
-    "scale_factor_spatial": 16,
-}
-"""The smallest residual VAE with the strides of Wan 2.2, for tests."""
 
 LOSS_WEIGHTS = tuple(
     f"{name}_loss_weight"
@@ -53,10 +18,6 @@ LOSS_WEIGHTS = tuple(
 
 MAX_LEVELS = 16
 """More would not fit a token file."""
-
-BACKBONE_OPTIONS = frozenset(inspect.signature(AutoencoderKLWan.__init__).parameters) - {"self"}
-"""The keyword arguments that build an `AutoencoderKLWan`."""
-
 
 @strict
 class PyraTokConfig(PreTrainedConfig):
@@ -236,73 +197,7 @@ class PyraTokConfig(PreTrainedConfig):
 
     def validate_backbone(self) -> None:
         """The VAE has to be one that the levels can be placed on."""
-        unknown = sorted(set(self.backbone_config) - BACKBONE_OPTIONS)
-        if unknown:
-            raise ValueError(f"backbone_config holds {', '.join(unknown)}, which AutoencoderKLWan does not know")
-        self._validate_backbone_numbers()
-        stages, temporal = len(self._channel_multipliers), self._temporal_downsampling
-        if stages < 2:
-            raise ValueError(
-                f"backbone_config['dim_mult'] needs at least two entries, got {self._channel_multipliers}"
-            )
-        if len(temporal) != stages - 1:
-            raise ValueError(
-                f"backbone_config['temperal_downsample'] needs one entry per downsampling, {stages - 1} for "
-                f"dim_mult={self._channel_multipliers}, got {temporal}"
-            )
-        if sum(map(bool, temporal)) != 2:
-            raise ValueError(
-                "the backbone has to downsample time by 4: backbone_config['temperal_downsample'] needs exactly two "
-                f"True entries, got {temporal}"
-            )
-        self._validate_residual_widths()
-        pixels = 3 * self.patch_size**2
-        for key in ("in_channels", "out_channels"):
-            if self.backbone_config.get(key, 3) != pixels:
-                raise ValueError(
-                    f"backbone_config['{key}'] must be 3 * patch_size**2 = {pixels} for patch_size={self.patch_size}, "
-                    f"got {self.backbone_config.get(key, 3)}"
-                )
-
-    def _validate_backbone_numbers(self) -> None:
-        for key in ("base_dim", "decoder_base_dim", "z_dim", "num_res_blocks", "patch_size"):
-            size = self.backbone_config.get(key)
-            if size is not None and not _is_positive_whole(size):
-                raise ValueError(f"backbone_config['{key}'] must be a positive whole number, got {size!r}")
-        if not isinstance(self._channel_multipliers, list) or not all(
-            map(_is_positive_whole, self._channel_multipliers)
-        ):
-            raise ValueError(
-                "backbone_config['dim_mult'] must be a list of positive whole numbers, one per stage, "
-                f"got {self._channel_multipliers!r}"
-            )
-        if not isinstance(self._temporal_downsampling, list):
-            raise ValueError(
-                "backbone_config['temperal_downsample'] must be a list of True and False, one per downsampling, "
-                f"got {self._temporal_downsampling!r}"
-            )
-
-    def _validate_residual_widths(self) -> None:
-        """The shortcuts of residual blocks join whole groups of channels, so widths have to divide evenly."""
-        if not self.backbone_config.get("is_residual", False):
-            return
-        multipliers = [1, *self._channel_multipliers]
-        factors = [4 * (2 if halves_time else 1) for halves_time in self._temporal_downsampling] + [1]
-        for before, after, factor in zip(multipliers, multipliers[1:], factors, strict=False):
-            if before * factor % after:
-                raise ValueError(
-                    f"backbone_config['dim_mult'] = {self._channel_multipliers} does not work with residual blocks: from "
-                    f"multiplier {before} to {after}, {before} * {factor} must be a multiple of {after} (the last block, "
-                    "which does not downsample, keeps its width)"
-                )
-        # The decoder goes back: its first block keeps the width of the last stage, its last block has no shortcut.
-        widths = [multipliers[-1], *multipliers[:1:-1]]
-        for before, after, factor in zip(widths, widths[1:], factors[-2::-1], strict=False):
-            if after * factor % before:
-                raise ValueError(
-                    f"backbone_config['dim_mult'] = {self._channel_multipliers} does not work with residual blocks: from "
-                    f"multiplier {before} back to {after} in the decoder, {after} * {factor} must be a multiple of {before}"
-                )
+        check_backbone(self.backbone_config)
 
     def validate_levels(self) -> None:
         """Every level taps a stage that is at least as fine as its grid, and grids fit into each other."""
@@ -389,6 +284,3 @@ class PyraTokConfig(PreTrainedConfig):
 TRAINING_FIELDS = frozenset(("level_dropout", "temperature", "entropy_diversity", "text_encoder", *LOSS_WEIGHTS))
 """What says how a model is trained and not what it is: it may change between two runs of training."""
 
-
-def _is_positive_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

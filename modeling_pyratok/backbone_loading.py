@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import nn
 
-from ..configuration.configuration_pyratok import BACKBONE_OPTIONS
+from ..configuration.backbone_shapes import BACKBONE_OPTIONS
 from .lora import plain_state_dict
 
 
