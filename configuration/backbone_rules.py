@@ -8,6 +8,9 @@ from .backbone_shapes import BACKBONE_OPTIONS
 MULTIPLIERS, DOWNSAMPLING = [1, 2, 4, 4], [False, True, True]
 """What `AutoencoderKLWan` takes where `dim_mult` and `temperal_downsample` are not said."""
 
+TEMPORAL_STRIDE = 4
+"""Frames per latent frame."""
+
 
 def check_backbone(settings: Mapping[str, Any]) -> None:
     """Raises ValueError, saying what would be right, unless these keyword arguments make a VAE that tokens can be made with."""
@@ -24,10 +27,10 @@ def check_backbone(settings: Mapping[str, Any]) -> None:
             f"backbone_config['temperal_downsample'] needs one entry per downsampling, {stages - 1} for "
             f"dim_mult={multipliers}, got {temporal}"
         )
-    if sum(map(bool, temporal)) != 2:
+    if 2 ** sum(map(bool, temporal)) != TEMPORAL_STRIDE:
         raise ValueError(
-            "the backbone has to downsample time by 4: backbone_config['temperal_downsample'] needs exactly two "
-            f"True entries, got {temporal}"
+            f"the backbone has to downsample time by {TEMPORAL_STRIDE}: backbone_config['temperal_downsample'] needs "
+            f"exactly two True entries, got {temporal}"
         )
     if settings.get("is_residual", False):
         _check_residual_widths(multipliers, temporal)

@@ -5,6 +5,20 @@ from typing import Any
 
 from diffusers import AutoencoderKLWan
 
+WAN_2_1_VAE: dict[str, Any] = {
+    "base_dim": 96,
+    "z_dim": 16,
+    "dim_mult": [1, 2, 4, 4],
+    "num_res_blocks": 2,
+    "temperal_downsample": [False, True, True],
+    "is_residual": False,
+    "in_channels": 3,
+    "out_channels": 3,
+    "scale_factor_temporal": 4,
+    "scale_factor_spatial": 8,
+}
+"""Shape of the Wan 2.1 VAE, which the authors' released checkpoint has too: 127M parameters."""
+
 WAN_2_2_VAE: dict[str, Any] = {
     "base_dim": 160,
     "decoder_base_dim": 256,

@@ -6,8 +6,8 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from .backbone_rules import check_backbone
-from .backbone_shapes import TINY_VAE, WAN_2_2_VAE
+from .backbone_rules import DOWNSAMPLING, MULTIPLIERS, TEMPORAL_STRIDE, check_backbone
+from .backbone_shapes import TINY_VAE, WAN_2_1_VAE, WAN_2_2_VAE
 from .unknown_options import reject_unknown
 
 LOSS_WEIGHTS = tuple(
@@ -18,6 +18,7 @@ LOSS_WEIGHTS = tuple(
 
 MAX_LEVELS = 16
 """More would not fit a token file."""
+
 
 @strict
 class PyraTokConfig(PreTrainedConfig):
@@ -41,6 +42,15 @@ class PyraTokConfig(PreTrainedConfig):
             Width of the text embeddings; 2048 is that of Qwen2.5-VL-3B.
         text_encoder (`str`, *optional*, defaults to `"Qwen/Qwen2.5-VL-3B-Instruct"`):
             Hub id or folder of the text encoder, or None.
+        quantizer (`str`, *optional*, defaults to `"lapq"`):
+            `"lapq"` for the pyramid of the paper, or `"residual"` for that of the authors' released checkpoint: every level
+            takes the signs of what the levels before left of the VAE's own latent, times 2^-i; see
+            [`PyraTokConfig.residual`].
+        residual_text_scale (`float`, *optional*, defaults to 0.0):
+            With the residual quantizer: how much of the attention to the text is added to what is quantized. The authors' code
+            has 0, so text has no effect; a model loaded with another scale is another tokenizer.
+        residual_text_sizes (`tuple[int, int]`, *optional*, defaults to `(1024, 256)`):
+            With the residual quantizer: hidden and output width of the map that text embeddings pass before the attention.
         lora_rank (`int`, *optional*, defaults to 16):
             Rank of the LoRA update on every convolution of the encoder; 0 for none.
         lora_alpha (`float`, *optional*, defaults to 32.0):
@@ -88,6 +98,9 @@ class PyraTokConfig(PreTrainedConfig):
     num_attention_heads: int = 8
     text_hidden_size: int = 2048
     text_encoder: str | None = "Qwen/Qwen2.5-VL-3B-Instruct"
+    quantizer: str = "lapq"
+    residual_text_scale: int | float = 0.0
+    residual_text_sizes: list[int] | tuple[int, ...] = (1024, 256)
     lora_rank: int = 16
     lora_alpha: int | float = 32.0
     freeze_backbone: bool = True
@@ -110,6 +123,7 @@ class PyraTokConfig(PreTrainedConfig):
         self.backbone_config = {k: list(v) if isinstance(v, list | tuple) else v for k, v in backbone.items()}
         self.level_stages = tuple(self.level_stages)
         self.level_strides = tuple(tuple(stride) for stride in self.level_strides)
+        self.residual_text_sizes = tuple(self.residual_text_sizes)
         reject_unknown(kwargs, "PyraTokConfig")
         super().__post_init__(**kwargs)
 
@@ -126,6 +140,35 @@ class PyraTokConfig(PreTrainedConfig):
             "text_encoder": None,
             "lora_rank": 2,
             "lora_alpha": 4.0,
+        }
+        return cls(**{**settings, **overrides})
+
+    @classmethod
+    def residual(
+        cls, backbone_config: dict[str, Any] | None = None, num_levels: int = 4, **overrides
+    ) -> "PyraTokConfig":
+        """The layout of the authors' released checkpoint: levels of signs, each on the grid of the VAE's own latent.
+
+        Args:
+            backbone_config: as for `PyraTokConfig`, by default the Wan 2.1 VAE.
+            num_levels: how many residual levels.
+            overrides: other settings. `codebook_bits` and `hidden_size` are the channels of the latent.
+        """
+        backbone = dict(WAN_2_1_VAE if backbone_config is None else backbone_config)
+        check_backbone(backbone)
+        width, stages = backbone.get("z_dim", 16), len(backbone.get("dim_mult", MULTIPLIERS))
+        stride = (TEMPORAL_STRIDE, (backbone.get("patch_size") or 1) * 2 ** (stages - 1))
+        settings: dict[str, Any] = {
+            "quantizer": "residual",
+            "backbone_config": backbone,
+            "codebook_bits": width,
+            "hidden_size": width,
+            "num_attention_heads": 2,
+            "text_hidden_size": 2560,
+            "text_encoder": None,
+            "lora_rank": 0,
+            "level_stages": (stages,) * num_levels,
+            "level_strides": (stride,) * num_levels,
         }
         return cls(**{**settings, **overrides})
 
@@ -187,11 +230,11 @@ class PyraTokConfig(PreTrainedConfig):
 
     @property
     def _channel_multipliers(self) -> list[int]:
-        return self.backbone_config.get("dim_mult", [1, 2, 4, 4])
+        return self.backbone_config.get("dim_mult", MULTIPLIERS)
 
     @property
     def _temporal_downsampling(self) -> list[bool]:
-        return self.backbone_config.get("temperal_downsample", [False, True, True])
+        return self.backbone_config.get("temperal_downsample", DOWNSAMPLING)
 
     # --- rules ---------------------------------------------------------------------------------------------------------
 
@@ -267,6 +310,39 @@ class PyraTokConfig(PreTrainedConfig):
         if self.lora_rank and not 0 < self.lora_alpha < math.inf:
             raise ValueError(f"lora_alpha must be positive and finite, got {self.lora_alpha}")
 
+    def validate_quantizer(self) -> None:
+        """The residual quantizer works on the VAE's own latent, so its sizes are the latent's."""
+        if self.quantizer not in ("lapq", "residual"):
+            raise ValueError(f"quantizer must be 'lapq' or 'residual', got {self.quantizer!r}")
+        if not math.isfinite(self.residual_text_scale):
+            raise ValueError(f"residual_text_scale must be finite, got {self.residual_text_scale}")
+        if len(self.residual_text_sizes) != 2 or min(self.residual_text_sizes) < 1:
+            raise ValueError(
+                f"residual_text_sizes must be two positive widths, hidden and output, got {self.residual_text_sizes}"
+            )
+        if self.quantizer == "lapq":
+            if self.residual_text_scale:
+                raise ValueError(f"residual_text_scale={self.residual_text_scale} needs quantizer='residual'")
+            return
+        channels = self.backbone_config.get("z_dim", 16)
+        stages, stride = len(self.stage_strides), self.stage_strides[-1]
+        for name in ("codebook_bits", "hidden_size"):
+            if getattr(self, name) != channels:
+                raise ValueError(
+                    f"quantizer='residual' has one bit for each channel of the latent: {name} must be z_dim = {channels}, "
+                    f"got {getattr(self, name)}"
+                )
+        if any(stage != stages for stage in self.level_stages) or any(own != stride for own in self.level_strides):
+            raise ValueError(
+                f"quantizer='residual' works on the latent alone: all level_stages must be {stages} and all level_strides "
+                f"{stride}, got {self.level_stages} and {self.level_strides}"
+            )
+        if self.hierarchical_loss_weight:
+            raise ValueError(
+                "quantizer='residual' has levels that say different things: hierarchical_loss_weight must be 0, got "
+                f"{self.hierarchical_loss_weight}"
+            )
+
     def validate_training(self) -> None:
         """Loss weights and probabilities."""
         if not 0 <= self.level_dropout <= 1:
@@ -283,4 +359,3 @@ class PyraTokConfig(PreTrainedConfig):
 
 TRAINING_FIELDS = frozenset(("level_dropout", "temperature", "entropy_diversity", "text_encoder", *LOSS_WEIGHTS))
 """What says how a model is trained and not what it is: it may change between two runs of training."""
-

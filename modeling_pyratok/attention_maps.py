@@ -4,21 +4,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
+from torch import nn
 
-from .lapq import LaPQPyramid, TextAttention
+from .lapq import LaPQPyramid
+from .residual_quantizer import ResidualQuantizer
 
 
 @contextmanager
-def recorded_attention(pyramid: LaPQPyramid) -> Iterator[list[list[torch.Tensor]]]:
+def recorded_attention(pyramid: LaPQPyramid | ResidualQuantizer) -> Iterator[list[list[torch.Tensor]]]:
     """Inside the block every pass through the pyramid adds, per level, the weights (B, S, N) of its tokens to the list."""
-    record: list[list[torch.Tensor]] = [[] for _ in pyramid.blocks]
+    record: list[list[torch.Tensor]] = [[] for _ in pyramid.attentions]
 
-    def keep(level: int) -> Callable[[TextAttention, tuple], None]:
+    def keep(level: int) -> Callable[[nn.Module, tuple], None]:
         return lambda attention, arguments: record[level].append(attention.weights(*arguments))
 
     with ExitStack() as hooks:
-        for level, block in enumerate(pyramid.blocks):
-            hooks.callback(block.attention.register_forward_pre_hook(keep(level)).remove)
+        for level, attention in enumerate(pyramid.attentions):
+            hooks.callback(attention.register_forward_pre_hook(keep(level)).remove)
         yield record
 
 

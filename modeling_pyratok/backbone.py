@@ -145,6 +145,20 @@ def encode_posterior(vae: AutoencoderKLWan, features: torch.Tensor, memory: Memo
     return convolve(vae.quant_conv, hidden), memory
 
 
+def encode_features_and_latent(
+    vae: AutoencoderKLWan, video: torch.Tensor, memory: Memory, last_stage: int
+) -> tuple[tuple[torch.Tensor, ...], Memory]:
+    """As `encode_features` down to the last stage, with the VAE's own latent (B, z_dim, T, H, W) behind the stages.
+
+    The latent is the mode of the posterior; it is not normalised.
+    """
+    past_features, past_posterior = memory or (None, None)
+    features, past_features = encode_features(vae, video, past_features, last_stage)
+    posterior, past_posterior = encode_posterior(vae, features[-1], past_posterior)
+    latent, _ = posterior.chunk(2, dim=1)
+    return (*features, latent), (past_features, past_posterior)
+
+
 def _decode_block(
     owner: nn.Module, block: WanResidualUpBlock | WanUpBlock, x: torch.Tensor, past: Memory
 ) -> tuple[torch.Tensor, Memory]:
@@ -191,8 +205,13 @@ def decode_latents(
     return x, (past_in, past_mid, tuple(memories), past_out)
 
 
-def modules_without_use(vae: AutoencoderKLWan, last_stage: int) -> list[nn.Module]:
-    """Parts of the VAE that tokens do not pass through: the posterior, and encoder stages after the deepest that is tapped."""
+def modules_without_use(vae: AutoencoderKLWan, last_stage: int, uses_latent: bool = False) -> list[nn.Module]:
+    """Parts of the VAE that tokens do not pass through: encoder stages after the deepest that is tapped, and the posterior.
+
+    With `uses_latent` all is used: the tokens are those of the VAE's own latent.
+    """
+    if uses_latent:
+        return []
     stages = _encoder_stages(vae.encoder)
     deeper = [block for blocks in stages[last_stage:] for block in blocks]
     return [*deeper, vae.encoder.norm_out, vae.encoder.conv_out, vae.quant_conv]

@@ -137,6 +137,11 @@ class LaPQPyramid(nn.Module):
         self.blocks = nn.ModuleList(LaPQBlock(config, level) for level in range(config.num_levels))
         self.null_text = nn.Parameter(torch.zeros(config.text_hidden_size))
 
+    @property
+    def attentions(self) -> tuple[TextAttention, ...]:
+        """The attention to the text of every level."""
+        return tuple(block.attention for block in self.blocks)
+
     def forward(
         self,
         codebook: BinaryCodebook,

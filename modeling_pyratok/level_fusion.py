@@ -61,9 +61,13 @@ class LevelFusion(nn.Module):
             {str(level): DecoderLateral(config, level, stage) for level, stage in stages.items() if stage is not None}
         )
 
+    def missing_level(self, level: int, like: torch.Tensor) -> torch.Tensor:
+        """The learned embedding (hidden,) that stands in for a level, in the type and on the device of `like`."""
+        return self.missing[level].to(like)
+
     def replace_missing(self, embedded: torch.Tensor, level: int, present: torch.Tensor) -> torch.Tensor:
         """Put the learned embedding of a missing level where `present` (B,) is False. embedded: (B, hidden, T, H, W)."""
-        missing = self.missing[level].to(embedded.dtype)[None, :, None, None, None]
+        missing = self.missing_level(level, embedded)[None, :, None, None, None]
         return torch.where(present[:, None, None, None, None], embedded, missing)
 
     def forward(

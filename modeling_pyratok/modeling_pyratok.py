@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_pyratok import PyraTokConfig
 from .attention_maps import maps_on_grids, recorded_attention
-from .backbone import decode_latents, encode_features, modules_without_use, unpatchify
+from .backbone import decode_latents, encode_features, encode_features_and_latent, modules_without_use, unpatchify
 from .backbone_loading import backbone_settings, copy_backbone_weights, load_backbone
 from .binary_codebook import BinaryCodebook, codes_to_bits
 from .chunks import check_chunk_frames, chunk_bounds, chunks_of_stream, level_bounds, pad_chunk
@@ -33,6 +33,7 @@ from .level_dropout import level_subsets
 from .level_fusion import LevelFusion
 from .lora import LoraMerging, add_lora, lora_layers
 from .outputs import PyraTokDecoderOutput, PyraTokEncoderOutput, PyraTokOutput
+from .residual_quantizer import ResidualQuantizer, ResidualSum
 from .streaming_state import StreamingState
 from .tiling import Tile, blend_tiles, plan_tiles
 from .token_grids import TEMPORAL_STRIDE, level_grids, padded_size
@@ -75,12 +76,14 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         super().__init__(config)
         self.backbone = AutoencoderKLWan(**config.backbone_config)
         self.codebook = BinaryCodebook(config.codebook_bits, config.hidden_size)
-        self.pyramid = LaPQPyramid(config)
-        self.fusion = LevelFusion(config)
-        self._encode_features, self._decode_latents = encode_features, decode_latents
+        if self._is_residual:
+            self.codebook.projection.starts_as_reversal = True  # bits to channels, see `ResidualQuantizer`
+        self.pyramid = ResidualQuantizer(config) if self._is_residual else LaPQPyramid(config)
+        self.fusion = ResidualSum() if self._is_residual else LevelFusion(config)
+        self._encode_features, self._decode_latents = self._encoder, decode_latents
         self._fingerprint: tuple[tuple | None, str] = (None, "")  # of which weights, and what it is
         if config.lora_rank:
-            without_use = modules_without_use(self.backbone, self._last_stage)
+            without_use = modules_without_use(self.backbone, self._last_stage, self._is_residual)
             add_lora(self.backbone.encoder, config.lora_rank, config.lora_alpha, excluded=without_use)
         self._freeze()
         self.post_init()
@@ -117,8 +120,19 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         for _, layer in lora_layers(self.backbone):
             layer.lora_A.requires_grad_(True)
             layer.lora_B.requires_grad_(True)
-        for module in modules_without_use(self.backbone, self._last_stage):
+        for module in modules_without_use(self.backbone, self._last_stage, self._is_residual):
             module.requires_grad_(False)
+        if self._is_residual:
+            self.codebook.requires_grad_(False)
+            self.pyramid.requires_grad_(self.config.residual_text_scale != 0)
+
+    @property
+    def _is_residual(self) -> bool:
+        return self.config.quantizer == "residual"
+
+    @property
+    def _encoder(self) -> Callable:
+        return encode_features_and_latent if self._is_residual else encode_features
 
     @property
     def _last_stage(self) -> int:
@@ -129,7 +143,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
 
         The first chunk and later ones are compiled apart, and every new size again; `dynamic=True` avoids the latter.
         """
-        self._encode_features = torch.compile(encode_features, **options)
+        self._encode_features = torch.compile(self._encoder, **options)
         self._decode_latents = torch.compile(decode_latents, **options)
 
     # --- tokens --------------------------------------------------------------------------------------------------------
@@ -200,7 +214,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             video_size: true (T, H, W).
             chunk_frames: frames per step, a multiple of 4, or None for the whole video at once.
             levels: which levels to decode, 1..L in any order; by default all that are not None. A learned embedding stands
-                in for the others.
+                in for the others; with the residual quantizer they add nothing.
             tile_size, tile_overlap: as in `encode`.
 
         Raises:
@@ -311,13 +325,21 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         """How much each position looks at each word of a text: per level (B, S, T_l, H_l, W_l), 1 in sum over the words.
 
         Arguments as in `encode`. Of padding, and in a sample without any text, the weights are 0 and those of the null text.
+
+        Raises:
+            ValueError: as `encode`, and for a model that does not look at the text: a residual one of text scale 0.
         """
+        if self._is_residual and self.config.residual_text_scale == 0:
+            raise ValueError("this model does not look at the text: its residual_text_scale is 0")
         with recorded_attention(self.pyramid) as record:
             output = self.encode(pixel_values_videos, text_embeds, text_mask, chunk_frames)
         return maps_on_grids(record, [tuple(codes.shape[1:]) for codes in output.video_codes])
 
     def embed_codes(self, codes: torch.Tensor) -> torch.Tensor:
-        """The shared codebook projection: codes (...) -> (..., hidden_size)."""
+        """The shared codebook projection: codes (...) -> (..., hidden_size).
+
+        With the residual quantizer that is -1 or +1 for each channel of the latent, without the level's scale 2^-i.
+        """
         return self.codebook.embed_codes(codes)
 
     # --- one chunk -----------------------------------------------------------------------------------------------------
@@ -338,9 +360,10 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             tile_features, memory = self._encode_features(self.backbone, tile.crop(video, 1), memory, self._last_stage)
             features.append(tile_features)
             memories.append(memory)
+        strides = (*self.config.stage_strides, self.config.stage_strides[-1])  # stages, and the VAE's own latent
         blended = tuple(
             blend_tiles(parts, tiles, stride)
-            for parts, (_, stride) in zip(zip(*features, strict=True), self.config.stage_strides, strict=False)
+            for parts, (_, stride) in zip(zip(*features, strict=True), strides, strict=False)
         )
         if text_embeds is not None:
             text_embeds = text_embeds.to(self.dtype)
@@ -376,10 +399,10 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
     def _embed_levels(
         self, codes: Sequence[torch.Tensor | None], grids: Sequence[tuple[int, int, int]]
     ) -> list[torch.Tensor]:
-        """Per level (B, hidden, T_l, H_l, W_l); a missing level holds its learned embedding everywhere."""
-        batch = next(level for level in codes if level is not None).shape[0]
+        """Per level (B, hidden, T_l, H_l, W_l); a missing level holds what stands in for it everywhere."""
+        batch, like = next(level for level in codes if level is not None).shape[0], self.codebook.projection.weight
         return [
-            self.fusion.missing[index].view(1, -1, 1, 1, 1).expand(batch, -1, *grid)
+            self.fusion.missing_level(index, like).view(1, -1, 1, 1, 1).expand(batch, -1, *grid)
             if level is None
             else self.codebook(codes_to_bits(level, self.config.codebook_bits, self.dtype)).permute(0, 4, 1, 2, 3)
             for index, (level, grid) in enumerate(zip(codes, grids, strict=True))
@@ -454,7 +477,7 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             bit_logits=pyramid.logits,
             latents=latents,
             hidden_states=pyramid.features if output_hidden_states else None,
-            stage_features=stage_features if output_stage_features else None,
+            stage_features=stage_features[: self._last_stage] if output_stage_features else None,
         )
 
     def _draw_present_levels(self, batch: int, device: torch.device) -> torch.Tensor:
