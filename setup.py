@@ -26,6 +26,7 @@ INSTALL_REQUIRES = [
     "av>=17.0,<19",
     "diffusers>=0.42,<0.43",
     "huggingface_hub>=2.4,<3",
+    "jinja2>=3.1",
     "matplotlib>=3.9",
     "numpy>=2.0",
     "peft>=0.21,<0.22",
@@ -122,7 +123,10 @@ setup(
     extras_require=EXTRAS,
     package_dir={"pyratok": "."},
     packages=["pyratok", *(f"pyratok.{name}" for name in SUBPACKAGES)],
-    package_data={"pyratok.hub_cards": ["pyratok/*", "pyratok/*/*"], "pyratok.training": ["recipes/*"]},
+    package_data={
+        "pyratok.hub_cards": ["pyratok/*", "pyratok/*/*", "templates/*", "templates/*/*"],
+        "pyratok.training": ["recipes/*"],
+    },
     entry_points={"console_scripts": ["pyratok=pyratok.commands.app:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -7,7 +7,9 @@ from typing import NoReturn
 import typer
 
 from .ask import ask
+from .card import card
 from .classify import classify
+from .convert import convert
 from .decode import decode
 from .encode import encode
 from .errors_for_people import for_people
@@ -23,7 +25,7 @@ from .train import train
 
 COMMANDS = (
     *(reconstruct, encode, decode, generate, segment, localize, classify, search, ask),
-    *(train, info, install),
+    *(train, convert, card, info, install),
 )
 
 app = typer.Typer(

@@ -64,7 +64,7 @@ class QuestionsEvaluation:
             "answers": [
                 {
                     "task": answered.question.task,
-                    "video": str(answered.question.video),
+                    "video": answered.question.video.name,
                     "question": answered.question.question,
                     "choices": list(answered.question.choices),
                     "answer": answered.question.answer,

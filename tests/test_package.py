@@ -22,8 +22,8 @@ ALLOWED_IMPORTS = {
     "pipelines": {"configuration", "modeling_pyratok", "hub_cards"},
     "training": {"configuration", "modeling_pyratok", "pipelines"},
     "evaluation": {"configuration", "modeling_pyratok", "pipelines", "training"},
-    "commands": {"configuration", "modeling_pyratok", "pipelines", "training", "evaluation"},
-    "hub_cards": set(),
+    "commands": {"configuration", "modeling_pyratok", "hub_cards", "pipelines", "training", "evaluation"},
+    "hub_cards": {"configuration", "modeling_pyratok"},
 }
 """For each folder the other folders that its modules may import: nothing imports upward."""
 

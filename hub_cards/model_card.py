@@ -1,0 +1,101 @@
+"""The card of a model: what its files say, what PyraTok's commands measured of it, and what its makers have to add.
+
+Architecture, parts and sizes are read from the folder; figures come from the JSON files in it (`card_figures`) and from
+nowhere else, so that each can be traced to the command that wrote it. What no file knows, on training, data and limits,
+stands in Markdown files, the notes; without them the card says that it is not described.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from ..modeling_pyratok.atomic_writing import atomic_path
+from ..modeling_pyratok.errors import PyraTokError
+from .card_figures import read_figures, render
+from .evaluation_results import evaluation_results
+from .model_facts import ModelFacts, model_facts
+
+CARD_FILE = "README.md"
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+BUNDLED_NOTES = TEMPLATES / "bundled"
+"""What the card of the bundled model says beyond its files."""
+
+NOTES = ("introduction", "parts", "training", "measured", "data", "limits")
+"""Names of the notes, `training.md` for example; each may use the figures, as templates do."""
+
+CARD = "---\n{{ card_data }}\n---\n\n{{ body }}"
+
+
+def model_card(
+    folder: str | os.PathLike[str],
+    repo_id: str | None = None,
+    licence: str | None = None,
+    notes: str | os.PathLike[str] | None = None,
+) -> ModelCard:
+    """Make the card of the PyraTok model in `folder`.
+
+    Args:
+        folder: with `config.json`, weights, parts beside (`prior/` ...), and figures (`evaluation.json` ...).
+        repo_id: what users will load it by; by default the name of the folder.
+        licence: of the weights, by its identifier on the Hub, "apache-2.0" for example; without it the card names none.
+        notes: a folder with Markdown files of the names in NOTES (BUNDLED_NOTES are those of the bundled model).
+
+    Returns:
+        The card; `str(card)` is the README.md.
+
+    Raises:
+        PyraTokError: if the folder holds no model, or a file of figures or a note cannot be used.
+    """
+    root = Path(folder)
+    facts, figures = model_facts(root), read_figures(root)
+    name = repo_id or root.resolve().name
+    values = {"name": name, "facts": facts, "config": facts.config, **figures}
+    values["notes"] = _notes(None if notes is None else Path(notes), values)
+    body = render((TEMPLATES / "model_card.md").read_text("utf-8"), values, "of the card")
+    data = card_data(name, facts, licence, evaluation_results(figures))
+    return ModelCard.from_template(data, template_str=CARD, body=body.strip() + "\n")
+
+
+def card_data(name: str, facts: ModelFacts, licence: str | None, results: list[EvalResult]) -> ModelCardData:
+    """The metadata at the top of a card."""
+    parts = {part.folder for part in facts.parts}
+    tags = ["pyratok", "video-tokenizer", *(["text-to-video"] if "prior" in parts else [])]
+    named = {"model_name": name, "eval_results": results} if results else {}
+    return ModelCardData(
+        license=licence,
+        library_name="pyratok",
+        pipeline_tag="video-to-video",
+        tags=tags,
+        **named,
+        ignore_metadata_errors=False,
+    )
+
+
+def write_model_card(folder: str | os.PathLike[str], **options: Any) -> Path:
+    """Write `README.md` into the model's folder; options as in `model_card`. Returns its path. Raises PyraTokError."""
+    card = model_card(folder, **options)
+    target = Path(folder) / CARD_FILE
+    with atomic_path(target) as path:
+        path.write_text(str(card), "utf-8")
+    return target
+
+
+def _notes(folder: Path | None, values: Mapping[str, Any]) -> dict[str, str | None]:
+    """Name -> text of each note, filled in; None for those that are not there."""
+    if folder is None:
+        return dict.fromkeys(NOTES)
+    if not folder.is_dir():
+        raise PyraTokError(f"there is no folder of notes {str(folder)!r}")
+    unknown = sorted(path.name for path in folder.glob("*.md") if path.stem not in NOTES)
+    if unknown:
+        raise PyraTokError(
+            f"no note is named {', '.join(unknown)}; there are {', '.join(f'{name}.md' for name in NOTES)}"
+        )
+    paths = {name: folder / f"{name}.md" for name in NOTES}
+    return {
+        name: render(path.read_text("utf-8"), values, repr(str(path))).strip() if path.is_file() else None
+        for name, path in paths.items()
+    }

