@@ -75,14 +75,21 @@ def video_table(path: str, info: VideoInfo) -> Table:
 
 def model_table(folder: str, model: PyraTokModel) -> Table:
     """What a model folder holds."""
-    config, table = model.config, _table(folder)
+    table = _table(folder)
     table.add_row("kind", "model")
+    add_model(table, model)
+    return table
+
+
+def add_model(table: Table, model: PyraTokModel) -> None:
+    """The lines about a model."""
+    config = model.config
     table.add_row("parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}")
     add_levels(table, "levels", [f"one token {_covers(stride)}" for stride in config.level_strides])
     table.add_row("bits per token", str(config.codebook_bits))
+    table.add_row("quantizer", config.quantizer)
     table.add_row("text encoder", config.text_encoder or "none")
     table.add_row("weights", model.weights_fingerprint())
-    return table
 
 
 def _table(path: str) -> Table:

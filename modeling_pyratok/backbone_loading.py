@@ -1,6 +1,9 @@
 """Taking over the weights of a pretrained `AutoencoderKLWan`."""
 
+import math
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,16 +11,67 @@ from diffusers import AutoencoderKLWan
 from torch import nn
 
 from ..configuration.backbone_shapes import BACKBONE_OPTIONS
+from .backbone_shape import backbone_shape
+from .errors import PyraTokError
 from .lora import plain_state_dict
+from .wan_names import MARK, diffusers_names
+from .weights_file import EXTENSION, PICKLES, Progress, WeightsFile, check_keys
+
+STATISTICS = ("latents_mean", "latents_std")
+"""Settings that no tensor shows; diffusion models take latents with them."""
 
 
 def load_backbone(vae: AutoencoderKLWan | str | os.PathLike, **loading_options: Any) -> AutoencoderKLWan:
-    """The VAE itself, or the one in a folder or Hub repository; `loading_options` go to diffusers' `from_pretrained`."""
+    """The VAE itself, or the one in a file, a folder or a Hub repository.
+
+    Args:
+        vae: a safetensors file may have diffusers' names or those of Wan's own checkpoints.
+        loading_options: for diffusers' `from_pretrained`; a file takes none.
+
+    Raises:
+        PyraTokError: for a file that holds no such VAE, options with one, or a folder whose tensors are not those of its
+            config.json. TypeError: if `vae` is something else.
+    """
     if isinstance(vae, AutoencoderKLWan):
         return vae
-    if isinstance(vae, str | os.PathLike):
-        return AutoencoderKLWan.from_pretrained(vae, **loading_options)
-    raise TypeError(f"vae must be an AutoencoderKLWan, a folder or a Hub id, got {type(vae).__name__}")
+    if not isinstance(vae, str | os.PathLike):
+        raise TypeError(f"vae must be an AutoencoderKLWan, a file, a folder or a Hub id, got {type(vae).__name__}")
+    if Path(vae).is_file() or Path(vae).suffix.lower() in (EXTENSION, *PICKLES):
+        if loading_options:
+            raise PyraTokError(
+                f"the file {os.fspath(vae)!r} takes no loading options, got {', '.join(loading_options)}"
+            )
+        with WeightsFile(vae) as weights:
+            return backbone_of(weights)
+    options = {"use_safetensors": True, **loading_options, "output_loading_info": True}
+    loaded, found = AutoencoderKLWan.from_pretrained(vae, **options)
+    check_keys(repr(os.fspath(vae)), found["missing_keys"], found["unexpected_keys"])  # diffusers only warns of them
+    return loaded
+
+
+def backbone_of(weights: WeightsFile, progress: Progress = iter) -> AutoencoderKLWan:
+    """The VAE whose tensors, and no others, the file holds; bit for bit, all in one type. Raises PyraTokError."""
+    names = diffusers_names(weights.name, weights.shapes) if MARK in weights.shapes else {n: n for n in weights.shapes}
+    settings = backbone_shape(weights.name, {ours: weights.shapes[name] for ours, name in names.items()}, names)
+    settings |= _statistics(weights.settings, settings["z_dim"])
+    dtype = weights.dtype_of(names.values())
+    with torch.device("meta"):
+        vae = AutoencoderKLWan(**settings)
+    tensors = {ours: weights.tensor(names[ours]).to(dtype) for ours in progress(list(names))}
+    vae.load_state_dict(tensors, assign=True)
+    return vae.eval()
+
+
+def _statistics(settings: Mapping[str, Any], channels: int) -> dict[str, list[float]]:
+    """What config.json says of the latents, if it fits."""
+    found = {name: settings.get(name) for name in STATISTICS}
+    return {name: values for name, values in found.items() if _are_numbers(values, channels)}
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    if not isinstance(values, list) or len(values) != count:
+        return False
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
 def backbone_settings(vae: AutoencoderKLWan) -> dict[str, Any]:

@@ -102,12 +102,13 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
         """A new tokenizer around a pretrained VAE, whose weights are kept bit for bit, in their type and on their device.
 
         Args:
-            vae: an `AutoencoderKLWan`, a folder or a Hub id.
+            vae: an `AutoencoderKLWan`, a folder of diffusers, a Hub id, or a single .safetensors file, whose tensors may have
+                diffusers' names or those of Wan's own checkpoints (2.1 and 2.2).
             loading_options: for diffusers' `AutoencoderKLWan.from_pretrained`, for example `{"subfolder": "vae"}`.
             config: settings of `PyraTokConfig` other than `backbone_config`.
 
         Raises:
-            TypeError: if `vae` is none of these. ValueError: if the configuration does not fit the VAE.
+            TypeError: if `vae` is none of these. ValueError: if the configuration does not fit the VAE, or a file holds none.
         """
         vae = load_backbone(vae, **(loading_options or {}))
         model = cls(PyraTokConfig(backbone_config=backbone_settings(vae), **config)).to(vae.device, vae.dtype)
