@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 
 from .errors import PyraTokError
+from .weights_file import shown
 
 MARK = "encoder.conv1.weight"
 """A tensor that every checkpoint with Wan's names has."""
@@ -28,10 +29,14 @@ def diffusers_names(source: str, names: Iterable[str]) -> dict[str, str]:
     try:
         called = convert_wan_vae_to_diffusers({_unnested(name): name for name in names})
     except (ValueError, IndexError) as problem:  # of a block without a number
-        raise PyraTokError(f"{source} has names like Wan's VAE, but not all of them: {problem}") from problem
+        raise PyraTokError(
+            f"{source} has names like Wan's VAE, but not all of them: {shown(str(problem))}"
+        ) from problem
     if len(called) < len(names):
         twice = sorted(set(names) - set(called.values()))
-        raise PyraTokError(f"{source} holds two tensors for one: {twice[0]} is what another name stands for too")
+        raise PyraTokError(
+            f"{source} holds two tensors for one: {shown(twice[0])} is what another name stands for too"
+        )
     return called
 
 

@@ -23,6 +23,8 @@ PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 LARGEST_CONFIG = 1 << 20
 """Bytes."""
+LONGEST_SHOWN = 150
+"""Characters of a name in a message."""
 
 
 class WeightsFile:
@@ -60,7 +62,7 @@ class WeightsFile:
         except OSError as problem:
             raise PyraTokError(f"cannot read {str(part)!r}: {system_reason(problem)}") from problem
         except SafetensorError as problem:
-            raise PyraTokError(f"{str(part)!r} is damaged, or no safetensors file: {problem}") from problem
+            raise PyraTokError(f"{str(part)!r} is damaged, or no safetensors file: {shown(str(problem))}") from problem
         for name in file.keys():  # noqa: SIM118  (the handle is no mapping)
             header = file.get_slice(name)
             self.shapes[name], self._types[name], self._owners[name] = (
@@ -69,7 +71,7 @@ class WeightsFile:
                 file,
             )
             if 0 in self.shapes[name]:
-                raise PyraTokError(f"{self.name} holds the empty tensor {name!r} of shape {self.shapes[name]}")
+                raise PyraTokError(f"{self.name} holds the empty tensor {shown(name)} of shape {self.shapes[name]}")
 
     def tensor(self, name: str) -> torch.Tensor:
         return self._owners[name].get_tensor(name)
@@ -82,7 +84,7 @@ class WeightsFile:
         types = {self._types[name]: name for name in names}
         for kind in types.keys() - DTYPES:
             raise PyraTokError(
-                f"{self.name} holds {types[kind]!r} as {kind}; weights have to be float32, bfloat16 or float16"
+                f"{self.name} holds {shown(types[kind])} as {kind}; weights have to be float32, bfloat16 or float16"
             )
         return DTYPES[next(iter(types))] if len(types) == 1 else torch.float32
 
@@ -117,7 +119,13 @@ def check_keys(source: str, missing: Sequence[str], unknown: Sequence[str], miss
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return ", ".join(map(shown, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def shown(text: str) -> str:
+    """What a file says, at a length that can be read and without what a terminal would obey."""
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _parts(path: Path, name: str) -> list[Path]:
