@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # These have to stand before the first import of torch and huggingface_hub, which read them once.
@@ -15,6 +16,7 @@ atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from loopback_hub import LoopbackHub  # noqa: E402
 
 import pyratok  # noqa: E402
 
@@ -46,3 +48,10 @@ def clips() -> dict[str, Path]:
 def clip(clips: dict[str, Path]) -> Path:
     """One short real clip, 33 frames of 256 x 144."""
     return clips["city"]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
+    """A Hub of this test's own on loopback, for child processes: see `loopback_hub`."""
+    with LoopbackHub(tmp_path / "hub") as started:
+        yield started

@@ -1,0 +1,40 @@
+"""Python code in a process of its own, as a user's would be; with PyraTok installed or without it."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+WITHOUT_PYRATOK = """
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pyratok" or name.startswith("pyratok."):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+"""
+
+
+def run_python(
+    code: str, folder: Path, environment: Mapping[str, str], installed: bool = True, timeout: float = 300
+) -> str:
+    """Run code in `folder` and give back what it printed; it has to end well.
+
+    Args:
+        installed: whether `import pyratok` works there.
+    """
+    code = ("" if installed else WITHOUT_PYRATOK) + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
