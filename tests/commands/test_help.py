@@ -7,7 +7,7 @@ from pyratok.commands.app import app
 
 COMMANDS = (
     *("reconstruct", "encode", "decode", "generate", "segment", "localize", "classify", "search", "ask"),
-    *("train", "evaluate", "info", "install"),
+    *("train", "evaluate", "convert", "info", "install"),
 )
 
 
