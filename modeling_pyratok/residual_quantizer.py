@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..configuration.configuration_pyratok import PyraTokConfig
 from .binary_codebook import BinaryCodebook, sign_bits
 from .lapq import PyramidOutput
 
 
-class ResidualTextAttention(nn.Module):
+class ResidualTextAttention(GradientCheckpointingLayer):
     """Multi-head attention from positions of the latent to the text, on as many channels as the latent has."""
 
     def __init__(self, width: int, text_width: int, num_heads: int):

@@ -148,3 +148,24 @@ class TestTransformersCommon(ModelTesterMixin, unittest.TestCase):
                 for time, space in config.level_strides
             ]
             self.assertEqual([tuple(level.shape) for level in hidden_states], expected)
+
+
+class ResidualModelTester(PyraTokModelTester):
+    """The same with the residual quantizer, and a text that has an effect."""
+
+    def get_config(self) -> PyraTokConfig:
+        backbone = {"base_dim": 8, "z_dim": 6, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
+        text = {"text_hidden_size": 10, "residual_text_sizes": (8, 5), "residual_text_scale": 0.5}
+        return PyraTokConfig.residual(backbone, **text, freeze_backbone=False)
+
+    def prepare_config_and_inputs_for_common(self) -> tuple[PyraTokConfig, dict[str, torch.Tensor]]:
+        config, inputs = super().prepare_config_and_inputs_for_common()
+        text = torch.randn(self.batch_size, 4, 10, generator=torch.Generator().manual_seed(1))
+        return config, inputs | {"text_embeds": text}
+
+
+class TestTransformersCommonResidual(TestTransformersCommon):
+    """All of it again for the residual quantizer."""
+
+    def setUp(self):
+        self.model_tester = ResidualModelTester(self)
