@@ -17,6 +17,9 @@ from .lora import plain_state_dict
 from .wan_names import MARK, diffusers_names
 from .weights_file import EXTENSION, PICKLES, Progress, WeightsFile, check_keys
 
+QUANTIZER = "lapq_"
+"""What names of tensors start with that the authors' checkpoint has beside those of a VAE."""
+
 STATISTICS = ("latents_mean", "latents_std")
 """Settings that no tensor shows; diffusion models take latents with them."""
 
@@ -51,6 +54,10 @@ def load_backbone(vae: AutoencoderKLWan | str | os.PathLike, **loading_options: 
 
 def backbone_of(weights: WeightsFile, progress: Progress = iter) -> AutoencoderKLWan:
     """The VAE whose tensors, and no others, the file holds; bit for bit, all in one type. Raises PyraTokError."""
+    if any(name.startswith(QUANTIZER) for name in weights.shapes):
+        raise PyraTokError(
+            f"{weights.name} is no VAE alone but the checkpoint of PyraTok's authors: `pyratok convert` makes a model of it"
+        )
     names = diffusers_names(weights.name, weights.shapes) if MARK in weights.shapes else {n: n for n in weights.shapes}
     settings = backbone_shape(weights.name, {ours: weights.shapes[name] for ours, name in names.items()}, names)
     settings |= _statistics(weights.settings, settings["z_dim"])

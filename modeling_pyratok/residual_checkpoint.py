@@ -33,6 +33,7 @@ HEADS = 2
 
 
 def is_residual_checkpoint(weights: WeightsFile) -> bool:
+    """Whether tensors are there that this layout alone has; `load_residual_checkpoint` says whether it is whole."""
     return any(name.startswith((TEXT_MAP, LEVELS)) for name in weights.shapes)
 
 

@@ -74,6 +74,7 @@ class WeightsFile:
                 raise PyraTokError(f"{self.name} holds the empty tensor {shown(name)} of shape {self.shapes[name]}")
 
     def tensor(self, name: str) -> torch.Tensor:
+        """One tensor, read now."""
         return self._owners[name].get_tensor(name)
 
     def dtype_of(self, names: Iterable[str]) -> torch.dtype:

@@ -80,6 +80,7 @@ def tensors() -> dict[str, torch.Tensor]:
         (lambda t: [t.pop(name) for name in list(t) if name.endswith("residual.0.gamma")], "24 missing .* and 21 more"),
         (lambda t: t.update({"model.ema": torch.ones(1)}), r"1 not known \(model.ema\)"),
         (lambda t: t.update({"a\n\x1b[31mb": torch.ones(1)}), r"1 not known \('a\\n\\x1b\[31mb'\)"),
+        (lambda t: t.update({"lapq_text_mlp.0.bias": torch.ones(1)}), "pyratok convert"),
         (lambda t: t.update({"quant_conv.bias": torch.ones(12)}), "two tensors for one"),
         (lambda t: t.update({"decoder.upsamples.x.residual.0.gamma": torch.ones(1)}), "names like Wan's"),
         (lambda t: t.update({"conv1.bias": torch.ones(3)}), r"conv1.bias is \(3,\) instead of \(12,\)"),
