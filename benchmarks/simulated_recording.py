@@ -21,7 +21,7 @@ from simulated_building import FIELD_OF_VIEW, Scene
 from simulated_rooms import MAP, map_archive
 from simulated_things import actor_name
 
-from pyratok.evaluation.optional_libraries import needs_extra
+from pyratok.modeling_pyratok.optional_libraries import needs_extra
 
 HEIGHT, WIDTH = 128, 160
 GAME = "freedoom2.wad"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .optional_libraries import needs_extra
+from ..modeling_pyratok.optional_libraries import needs_extra
 
 TOP = 5
 

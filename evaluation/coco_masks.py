@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .optional_libraries import needs_extra
+from ..modeling_pyratok.optional_libraries import needs_extra
 
 StoredMask = np.ndarray | str | list[list[float]] | None
 """Run lengths as uint32 (n,) or as a compressed text, polygons, or None for a frame without the object."""

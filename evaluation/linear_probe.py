@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 
 from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import PyraTokError, system_reason
+from ..modeling_pyratok.optional_libraries import needs_extra
 from ..modeling_pyratok.token_files import canonical_json
-from .optional_libraries import needs_extra
 
 REGULARIZATIONS = tuple(10.0**power for power in range(-4, 3))
 """What is tried for scikit-learn's C, the inverse strength; where the accuracy is equal the strongest wins."""

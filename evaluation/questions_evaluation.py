@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from ..modeling_pyratok.errors import PyraTokError, VideoReadError
-from .optional_libraries import needs_extra
+from ..modeling_pyratok.optional_libraries import needs_extra
 from .questions_data import Question, QuestionData
 
 Answer = Callable[[Path, str, tuple[str, ...], float | None, float | None], Iterable[float]]

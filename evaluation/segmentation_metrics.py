@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .optional_libraries import needs_extra
+from ..modeling_pyratok.optional_libraries import needs_extra
 
 BOUNDARY_TOLERANCE = 0.008
 """Of the diagonal; rounded up to whole pixels."""

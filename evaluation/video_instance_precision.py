@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from ..modeling_pyratok.optional_libraries import needs_extra
 from ..training.data_errors import DataError
 from .coco_masks import mask_functions
-from .optional_libraries import needs_extra
 
 MOST_DETECTIONS = (1, 10, 100)
 """Per video and category, for AR@1, AR@10 and every AP."""

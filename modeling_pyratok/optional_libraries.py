@@ -1,9 +1,9 @@
-"""Libraries that only some of the evaluations need, and what to say when one is missing."""
+"""Libraries that only some uses need, and what to say when one is missing."""
 
 import contextlib
 from collections.abc import Iterator
 
-from ..modeling_pyratok.errors import PyraTokError
+from .errors import PyraTokError
 
 
 @contextlib.contextmanager
