@@ -6,15 +6,16 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 INSTALL_INPUTS := setup.py constraints.txt pyproject.toml
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint format docs clean
 
 help:
 	@echo "make demo     reconstruct a clip that the bundled model has not seen; look into demo/"
 	@echo "make test     the whole test suite"
 	@echo "make lint     ruff check and ruff format --check"
 	@echo "make format   let ruff format and fix"
+	@echo "make docs     build the documentation into docs/_build/html"
 	@echo "make install  only the environment, in $(VENV)"
-	@echo "make clean    remove $(VENV) and demo/"
+	@echo "make clean    remove $(VENV), demo/ and docs/_build/"
 
 # setuptools comes from the pins as well, so that the build fetches nothing of its own choice.
 $(VENV)/.environment: constraints.txt
@@ -47,5 +48,8 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-test
+	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo docs/_build

@@ -52,7 +52,7 @@ class TrainingSettings:
         model_folder: a saved model to start from, a folder or an id, also `pyratok`; or
         backbone, backbone_subfolder: a pretrained AutoencoderKLWan (folder or Hub id, and the folder within), around which
             model_config makes a new model; or
-        model_config alone: keyword arguments of `PyraTokConfig` for a new model. To a saved model only what concerns
+        model_config: by itself, keyword arguments of `PyraTokConfig` for a new model. To a saved model only what concerns
             training (weights of losses, level dropout) is new; the rest, if given, has to be the model's own.
 
     Data:
@@ -77,9 +77,10 @@ class TrainingSettings:
         mask_patch: side of what is masked at once.
 
     Losses beyond the tokenizer's own, whose weights are in model_config:
-        perceptual: "st-lpips", "efficientnet-lite0" or "lpips"; perceptual_loss_weight.
+        perceptual, perceptual_loss_weight: "st-lpips", "efficientnet-lite0" or "lpips", and its weight.
         perceptual_frames: frames of a clip that it looks at.
-        drift: "encoder" (the frozen encoder under LoRA) or the name, folder or Hub id of an image encoder; drift_loss_weight.
+        drift, drift_loss_weight: "encoder" (the frozen encoder under LoRA) or the name, folder or Hub id of an image encoder,
+            and its weight.
         latent_loss_weight: of the distance to the VAE's own latent, for a frozen decoder.
 
     Language:
