@@ -4,11 +4,10 @@ Blocks marked ```console show commands that make environments or clone, and are 
 """
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from markdown_pages import blocks, run
+from markdown_pages import blocks, run_page
 
 import pyratok
 
@@ -36,12 +35,7 @@ def test_there_are_five_examples_and_nothing_is_left_out():
 
 def test_examples_run_in_their_order(folder):
     """In an empty cache, so that what README says about installing the model is enough."""
-    cache = {"HF_HOME": str(folder / "cache")}
-    for block in blocks(README):
-        if block.language == "bash":
-            run(["bash", "-euo", "pipefail", "-c", block.code], folder, **cache)
-        elif block.language == "python":
-            run([sys.executable, "-c", block.code], folder, **cache)
+    run_page(README, folder, HF_HOME=str(folder / "cache"))
     assert [name for name in (*RESULTS, *PICTURES) if not (folder / name).exists()] == []
 
 
