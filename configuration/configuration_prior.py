@@ -5,6 +5,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
+from .remote_code import SharesCode
 from .unknown_options import reject_unknown
 
 SMALL_BODY: dict[str, Any] = {
@@ -20,7 +21,7 @@ SMALL_BODY: dict[str, Any] = {
 
 
 @strict
-class PyraTokPriorConfig(PreTrainedConfig):
+class PyraTokPriorConfig(SharesCode, PreTrainedConfig):
     r"""Everything that defines a [`PyraTokPrior`]; the defaults are the small prior that ships with the small tokenizer.
 
     Args:

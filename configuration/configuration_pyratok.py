@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig
 
 from .backbone_rules import DOWNSAMPLING, MULTIPLIERS, TEMPORAL_STRIDE, check_backbone
 from .backbone_shapes import TINY_VAE, WAN_2_1_VAE, WAN_2_2_VAE
+from .remote_code import SharesCode
 from .unknown_options import reject_unknown
 
 LOSS_WEIGHTS = tuple(
@@ -21,7 +22,7 @@ MAX_LEVELS = 16
 
 
 @strict
-class PyraTokConfig(PreTrainedConfig):
+class PyraTokConfig(SharesCode, PreTrainedConfig):
     r"""Everything that defines a [`PyraTokModel`]; the defaults are the full-size model of the paper (arXiv 2601.16210).
 
     Args:

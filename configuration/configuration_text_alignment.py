@@ -5,6 +5,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .remote_code import SharesCode
 from .unknown_options import reject_unknown
 
 TEMPORAL_STRIDE = 4
@@ -12,7 +13,7 @@ TEMPORAL_STRIDE = 4
 
 
 @strict
-class PyraTokTextAlignmentConfig(PreTrainedConfig):
+class PyraTokTextAlignmentConfig(SharesCode, PreTrainedConfig):
     r"""Everything that defines a [`PyraTokTextAlignment`]; the defaults fit the small tokenizer and its text encoder.
 
     Args:

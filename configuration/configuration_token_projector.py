@@ -6,11 +6,12 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .remote_code import SharesCode
 from .unknown_options import reject_unknown
 
 
 @strict
-class PyraTokTokenProjectorConfig(PreTrainedConfig):
+class PyraTokTokenProjectorConfig(SharesCode, PreTrainedConfig):
     r"""Everything that defines a [`PyraTokTokenProjector`]; the defaults fit the small tokenizer and SmolLM2-135M.
 
     Args:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_pyratok import PyraTokConfig
+from ..configuration.remote_code import SharesCode
 from .attention_maps import maps_on_grids, recorded_attention
 from .backbone import decode_latents, encode_features, encode_features_and_latent, modules_without_use, unpatchify
 from .backbone_loading import backbone_settings, copy_backbone_weights, load_backbone
@@ -45,7 +46,7 @@ PASSED_BY_TRANSFORMERS = frozenset(("output_attentions", "num_items_in_batch"))
 """What transformers' utilities and its Trainer hand to every `forward`; here it has no effect."""
 
 
-class PyraTokPreTrainedModel(PreTrainedModel):
+class PyraTokPreTrainedModel(SharesCode, PreTrainedModel):
     """What transformers needs to know about PyraTok models."""
 
     config_class = PyraTokConfig

@@ -13,16 +13,20 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 METHOD = "pyratok_packed"
 """Stands as `quant_method` in the config.json of a packed model."""
 
+IS_KNOWN = METHOD in AUTO_QUANTIZATION_CONFIG_MAPPING
+"""Whether another copy of this module was here first, as happens with code that comes along with models."""
+
 RANGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 """Shares of a group's range that are tried: clipping its extremes can cost less than coarser steps."""
 
 
-@register_quantization_config(METHOD)
+@(register_quantization_config(METHOD) if not IS_KNOWN else lambda kind: kind)
 class PackedWeightsConfig(QuantizationConfigMixin):
     """How the weights are packed.
 
@@ -150,7 +154,7 @@ def pack_weights(model: PreTrainedModel, config: PackedWeightsConfig) -> PreTrai
     return model.requires_grad_(False).eval()
 
 
-@register_quantizer(METHOD)
+@(register_quantizer(METHOD) if not IS_KNOWN else lambda kind: kind)
 class PackedWeightsQuantizer(HfQuantizer):
     """Puts packed layers in place of the model's before its weights are loaded."""
 

@@ -12,6 +12,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ..configuration.configuration_prior import PyraTokPriorConfig
+from ..configuration.remote_code import SharesCode
 from .binary_codebook import BinaryCodebook, bits_to_codes, codes_to_bits
 from .bit_group_head import BitGroupHead
 from .input_checks import check_codes, check_text
@@ -43,7 +44,7 @@ class PyraTokPriorOutput(ModelOutput):
     log_probabilities: tuple[torch.Tensor | None, ...] | None = None
 
 
-class PyraTokPrior(PreTrainedModel):
+class PyraTokPrior(SharesCode, PreTrainedModel):
     """p(tokens | text), token by token: `text <SOI> level <Q-SEP> level ...`, in the order of `config.level_order`.
 
     Tokens enter as their bits, through a projection that all levels share (in training that of the tokenizer, see

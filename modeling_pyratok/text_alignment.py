@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from ..configuration.configuration_text_alignment import PyraTokTextAlignmentConfig
+from ..configuration.remote_code import SharesCode
 from .binary_codebook import BinaryCodebook, codes_to_bits
 from .input_checks import check_levels
 from .token_context import TokenContext
@@ -23,7 +24,7 @@ CODES_PER_LEVEL = 64
 """Tokens of a level whose codes the text-codebook term looks at in a step."""
 
 
-class PyraTokTextAlignment(PreTrainedModel):
+class PyraTokTextAlignment(SharesCode, PreTrainedModel):
     """Tokens and captions in one space of the text encoder's width.
 
     Tokens, each a code through the shared codebook projection, come together on one grid, look at their neighbours, and each

@@ -10,6 +10,7 @@ from PIL import Image
 from transformers.image_processing_utils import BatchFeature
 from transformers.video_processing_utils import VideoProcessorMixin
 
+from ..configuration.remote_code import SharesCode
 from .errors import PyraTokError
 from .media_opening import VideoSource
 from .pixel_values import frames_to_values, values_to_frames
@@ -20,7 +21,7 @@ ROUNDING = 1e-5
 """How far a value in [0, 1] may lie outside for the rounding of whatever computed it."""
 
 
-class PyraTokVideoProcessor(VideoProcessorMixin):
+class PyraTokVideoProcessor(SharesCode, VideoProcessorMixin):
     """Turns videos into `pixel_values_videos` and back. Nothing is resized, cropped or sampled.
 
     A video is one of

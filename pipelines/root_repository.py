@@ -6,6 +6,7 @@ So one repository serves transformers and diffusers, and nothing is stored twice
 import inspect
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +16,10 @@ from huggingface_hub import snapshot_download
 from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
 from .bundled_model import BUNDLED_ID, resolve_model
+from .component_classes import COMPONENT_CLASSES, LIBRARY
 from .model_loading import Model, check_component, check_model, load_component, load_variant
+from .remote_pipelines import add_remote_code
+from .repository_upload import upload_repository
 
 ROOT_COMPONENTS = ("vq_model", "video_processor")
 """Components that lie at the root. The processor's file is given its older name, preprocessor_config.json, there:
@@ -34,6 +38,7 @@ class RootRepository:
         variant: str | None = None,
         max_shard_size: int | str | None = None,
         push_to_hub: bool = False,
+        remote_code: bool = False,
         **kwargs: Any,
     ) -> None:
         """Save the pipeline: tokenizer and processor at the root of the folder, other components in folders beside.
@@ -42,7 +47,9 @@ class RootRepository:
             save_directory: created if it does not exist.
             variant, max_shard_size: of weight files, as in `PreTrainedModel.save_pretrained`.
             push_to_hub: whether to upload the folder as well.
-            kwargs: for the upload. `safe_serialization` is taken and has no effect: weights are always safetensors.
+            remote_code: whether to save code along, so that it opens where PyraTok is not installed (`add_remote_code`).
+            kwargs: for the upload, as in `push_to_hub`, with `repo_id`, which is the folder's name by default.
+                `safe_serialization` is taken and has no effect: weights are always safetensors.
         """
         kwargs.pop("safe_serialization", None)
         sizes = {"variant": variant, "max_shard_size": max_shard_size}
@@ -55,13 +62,40 @@ class RootRepository:
         if (folder / VIDEO_PROCESSOR_NAME).is_file():
             os.replace(folder / VIDEO_PROCESSOR_NAME, folder / IMAGE_PROCESSOR_NAME)
         self._save_index(folder)
+        if remote_code:
+            add_remote_code(folder)
         if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
+            upload_repository(folder, kwargs.pop("repo_id", folder.resolve().name), **kwargs)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        variant: str | None = None,
+        max_shard_size: int | str | None = None,
+        remote_code: bool = False,
+        **kwargs: Any,
+    ) -> str:
+        """Upload the pipeline as `save_pretrained` saves it.
+
+        Args:
+            repo_id: `OWNER/NAME`, or the name alone; created if it is not there.
+            variant, max_shard_size, remote_code: as in `save_pretrained`.
+            kwargs: `revision` (a branch, which is made), `private`, `token`, `commit_message`, `create_pr`.
+
+        Returns the address. Raises what huggingface_hub raises.
+        """
+        kwargs.pop("safe_serialization", None)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, variant, max_shard_size, remote_code=remote_code)
+            return upload_repository(folder, repo_id, **kwargs)
 
     def _save_index(self, folder: Path) -> None:
         """Write model_index.json without what the pipeline was loaded from, which may be a path of this machine."""
         index = json.loads(self.to_json_string())
         index.pop("_name_or_path", None)
+        for name, value in index.items():
+            if isinstance(value, list) and value[1] in COMPONENT_CLASSES:
+                index[name] = [LIBRARY, value[1]]  # and not the module that remote code was copied to
         (folder / self.config_name).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod

@@ -7,14 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 WITHOUT_PYRATOK = """
-import sys
-
-class NotInstalled:
-    def find_spec(self, name, path=None, target=None):
-        if name == "pyratok" or name.startswith("pyratok."):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, NotInstalled())
+import importlib.util, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]
+assert importlib.util.find_spec("pyratok") is None, "pyratok has to be installed in the editable way"
 """
 
 
