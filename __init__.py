@@ -33,6 +33,9 @@ from .pipelines.text_to_video_pipeline import PyraTokTextToVideoOutput, PyraTokT
 from .pipelines.token_index import SearchHit, TokenIndex
 from .pipelines.token_streams import ReconstructedPiece, TokenCollector
 from .pipelines.transformers_registration import register_with_transformers
+from .token_datasets.dataset_folder import write_token_dataset
+from .token_datasets.restored_files import write_token_files
+from .token_datasets.token_rows import token_sequence
 
 __all__ = [
     "DenseCrfSettings",
@@ -79,6 +82,9 @@ __all__ = [
     "load_text_alignment",
     "load_text_encoder",
     "read_video",
+    "token_sequence",
+    "write_token_dataset",
+    "write_token_files",
     "write_video",
 ]
 

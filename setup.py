@@ -18,6 +18,7 @@ SUBPACKAGES = [
     "hub_cards",
     "modeling_pyratok",
     "pipelines",
+    "token_datasets",
     "training",
     "training.metrics",
 ]

@@ -18,6 +18,7 @@ from .model_use import Work
 from .options import ChunkFrames, Device, Dtype, Levels, MaxFrames, Model, TileOverlap, TileSize, parse_levels
 from .progress import progress_bar
 from .tables import show, tokens_table
+from .token_push import hub_target, push_tokens
 
 EXTENSION = TOKEN_FILE_SUFFIX
 
@@ -28,8 +29,9 @@ def encode(
         typer.Argument(help="A video or picture: mp4, webm, mkv, avi, mov, gif, png, jpg, ...; or a folder of them."),
     ],
     tokens: Annotated[
-        str, typer.Argument(help="The token file to write, NAME.safetensors; or, for a folder, the folder for them.")
-    ],
+        str | None,
+        typer.Argument(help="The token file to write, NAME.safetensors; or, for a folder, the folder for them."),
+    ] = None,
     model: Model = "pyratok",
     levels: Levels = None,
     chunk_frames: ChunkFrames = 16,
@@ -41,6 +43,14 @@ def encode(
     force: Annotated[
         bool, typer.Option("--force", help="Of a folder encode the files again whose tokens are up to date.")
     ] = False,
+    push: Annotated[
+        str | None, typer.Option("--push", help="Make the tokens of a folder a dataset on the Hub, OWNER/NAME.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Of the dataset. Default: train.")] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Of the dataset, as the Hub names it: cc-by-4.0, mit ...")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="The dataset is for its owner alone.")] = False,
 ) -> None:
     """Encode CLIP into a token file.
 
@@ -51,11 +61,21 @@ def encode(
     Captions of a `metadata.jsonl` in it (`file_name`, `text`) are stored with the tokens; the tokenizer does not see them.
     Given again, the command goes on where it was stopped. Files that cannot be read are named, counted and left out.
 
-    Example: `pyratok encode holiday.mp4 holiday.safetensors`
+    With `--push` the tokens become a dataset that `datasets` streams: a split of it, with a card that says what is in it. The
+    token files stay, in `NAME-token-files/SPLIT` unless TOKENS is another folder, so that the next push makes only what is new.
+
+    Example: `pyratok encode holiday.mp4 holiday.safetensors`, `pyratok encode films --push me/film-tokens --license mit`
     """
     work = Work(parse_levels(levels), chunk_frames, tile_size, tile_overlap)
+    target = hub_target(clip, model, push, split, licence, private)
+    if tokens is None:
+        if target is None:
+            raise typer.BadParameter("say where they go: NAME.safetensors, or a folder", param_hint="TOKENS")
+        tokens = target.folder
     if os.path.isdir(clip):
-        _encode_folder(clip, tokens, model, work, max_frames, dtype, device, force)
+        report = _encode_folder(clip, tokens, model, work, max_frames, dtype, device, force)
+        if target is not None:
+            push_tokens(report.files, target, tokens)
         return
     _check_target(tokens)
     with VideoReader(clip) as reader:
@@ -78,7 +98,7 @@ def _encode_folder(
     dtype: str,
     device: str | None,
     force: bool,
-) -> None:
+) -> FolderEncoding:
     clips = clips_of(folder, target, evaluation_files(folder))
     for clip in clips:
         _check_target(str(clip.target))
@@ -86,7 +106,9 @@ def _encode_folder(
     encoder = ClipEncoder(model, work, max_frames, dtype, device)
     options = {"max_frames": max_frames, "dtype": dtype, "chunk_frames": work.chunk_frames, **work.tiles}
     record = OptionsRecord(target, options, anew=force)
-    _report(target, encode_clips(clips, encoder, record, progress_bar("encoding")))
+    report = encode_clips(clips, encoder, record, progress_bar("encoding"))
+    _report(target, report)
+    return report
 
 
 def _report(target: str, report: FolderEncoding) -> None:

@@ -24,6 +24,8 @@ class Clip:
     """A video or picture, where its tokens go, and its caption."""
 
     path: Path
+    name: str
+    """The path within the folder, with slashes."""
     target: Path
     caption: str | None
 
@@ -40,6 +42,8 @@ class FolderEncoding:
     """Token files with a caption, of both kinds."""
     frames: int = 0
     tokens: int = 0
+    files: dict[str, Path] = field(default_factory=dict)
+    """The token files, of both kinds, by the names of their clips."""
     warnings: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
     """Path -> what was wrong with it."""
@@ -56,9 +60,8 @@ def clips_of(folder: str, target: str, files: Sequence[Path]) -> list[Clip]:
     clips = []
     for file in files:
         name = file.relative_to(folder)
-        clips.append(
-            Clip(file, Path(target, name.parent, f"{name.name}{TOKEN_FILE_SUFFIX}"), captions.caption_of(file))
-        )
+        tokens = Path(target, name.parent, f"{name.name}{TOKEN_FILE_SUFFIX}")
+        clips.append(Clip(file, name.as_posix(), tokens, captions.caption_of(file)))
     return clips
 
 
@@ -128,6 +131,7 @@ def encode_clips(
             tokens.save(clip.target)
             report.written += 1
             report.warnings += [] if warning is None else [warning]
+        report.files[clip.name] = clip.target
         report.captions += tokens.caption is not None
         report.frames += tokens.video_size[0]
         report.tokens += tokens.num_tokens

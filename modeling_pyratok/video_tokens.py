@@ -14,7 +14,7 @@ from .bit_packing import pack_codes, packed_size, unpack_codes
 from .errors import PyraTokError, TokenFileError
 from .token_fields import check_caption, check_fingerprint, check_model_id, checked_codes, checked_fps, fps_from_pair
 from .token_files import FORMAT_VERSION, read_token_file, seal, unseal
-from .token_layout import TokenLayout
+from .token_layout import MAX_TOKENS, TokenLayout
 from .token_sequences import bits_of_sequence, checked_ids, codes_from_sequence, sequence_from_codes
 
 if TYPE_CHECKING:
@@ -205,11 +205,15 @@ class VideoTokens:
         return seal(self._metadata(), packed)
 
     @classmethod
-    def from_bytes(cls, contents: bytes) -> "VideoTokens":
-        """The tokens that `to_bytes` wrote. Raises TokenFileError for anything else."""
+    def from_bytes(cls, contents: bytes, max_tokens: int = MAX_TOKENS) -> "VideoTokens":
+        """The tokens that `to_bytes` wrote.
+
+        Raises TokenFileError for anything else, and for more than `max_tokens`, before they are unpacked: one of them takes 8
+        bytes in memory, and in a file as little as a bit.
+        """
         metadata, packed = unseal(contents)
         try:
-            return cls._from_parts(metadata, packed)
+            return cls._from_parts(metadata, packed, max_tokens)
         except TokenFileError:
             raise
         except (ValueError, RecursionError) as problem:  # the latter from quoting a value that is nested too deeply
@@ -231,13 +235,17 @@ class VideoTokens:
         }
 
     @classmethod
-    def _from_parts(cls, metadata: dict[str, Any], packed: list[tuple[str, memoryview]]) -> "VideoTokens":
+    def _from_parts(
+        cls, metadata: dict[str, Any], packed: list[tuple[str, memoryview]], max_tokens: int
+    ) -> "VideoTokens":
         """Rebuild the tokens; sizes are compared before anything is unpacked. Raises ValueError."""
         if metadata.keys() != FIELDS:
             raise TokenFileError(f"the token file's fields are {sorted(FIELDS)}, got {sorted(metadata)!r:.300}")
         layout = TokenLayout(*(metadata[name] for name in LAYOUT_FIELDS))
         levels = layout.check_levels(metadata["levels"], "levels")
-        layout.count_tokens(levels)  # bounds the number that is unpacked below
+        count = layout.count_tokens(levels)  # bounds the number that is unpacked below
+        if count > max_tokens:
+            raise TokenFileError(f"the token file holds {count} tokens, and {max_tokens} are allowed")
         sizes = [
             (f"level_{level}", packed_size(math.prod(layout.grids[level - 1]), layout.codebook_bits))
             for level in levels

@@ -20,9 +20,18 @@ ALLOWED_IMPORTS = {
     "configuration": set(),
     "modeling_pyratok": {"configuration"},
     "pipelines": {"configuration", "modeling_pyratok", "hub_cards"},
+    "token_datasets": {"configuration", "modeling_pyratok", "pipelines", "hub_cards"},
     "training": {"configuration", "modeling_pyratok", "pipelines"},
     "evaluation": {"configuration", "modeling_pyratok", "pipelines", "training"},
-    "commands": {"configuration", "modeling_pyratok", "hub_cards", "pipelines", "training", "evaluation"},
+    "commands": {
+        "configuration",
+        "modeling_pyratok",
+        "hub_cards",
+        "pipelines",
+        "token_datasets",
+        "training",
+        "evaluation",
+    },
     "hub_cards": {"configuration", "modeling_pyratok"},
 }
 """For each folder the other folders that its modules may import: nothing imports upward."""
@@ -71,6 +80,9 @@ PUBLIC_NAMES = [
     "load_text_alignment",
     "load_text_encoder",
     "read_video",
+    "token_sequence",
+    "write_token_dataset",
+    "write_token_files",
     "write_video",
 ]
 
@@ -208,6 +220,7 @@ def test_setup_requires_what_is_imported(setup_options):
     distributions = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
     everywhere, extras = declared(setup_options["install_requires"]), setup_options["extras_require"]
     allowed = {
+        "token_datasets": everywhere | declared(extras["train"]),
         "training": everywhere | declared(extras["train"]),
         "evaluation": everywhere | declared(extras["train"]) | declared(extras["evaluate"]),
     }
