@@ -111,12 +111,21 @@ class _Nameless:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
-def open_container(file: BinaryIO, name: str) -> av.container.InputContainer:
-    """The container in `file`. Raises VideoReadError if it is none that is read here."""
+def open_container(file: BinaryIO, name: str, max_pixels: int | None = None) -> av.container.InputContainer:
+    """The container in `file`; to learn what is in it no frame of more than `max_pixels` is decoded.
+
+    Raises VideoReadError if it is none that is read here.
+    """
     options = {"format_whitelist": READABLE_FORMATS}
+    streams = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
     try:
         return av.open(
-            _Nameless(file), "r", container_options=options, metadata_errors="ignore", buffer_size=READ_BUFFER
+            _Nameless(file),
+            "r",
+            options=streams,
+            container_options=options,
+            metadata_errors="ignore",
+            buffer_size=READ_BUFFER,
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoReadError(f"{name} is not a video or picture that can be read, or is damaged.") from error

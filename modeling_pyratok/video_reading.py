@@ -40,6 +40,9 @@ says the first, not the second.) The others are read from the start."""
 DEEPEST_REORDERING = 16
 """Frames by which a file's order can be ahead of the order in which they are shown (the most that H.264 allows)."""
 
+ALIGNMENT = 64 * 65_536
+"""Pixels that a decoder adds at most, because it makes rows longer, to multiples of 64."""
+
 DAMAGE_IS_AN_ERROR = {"err_detect": "crccheck+bitstream+buffer+explode"}
 
 
@@ -78,13 +81,16 @@ class VideoReader:
     `source` is a path, the bytes of a file, or a seekable binary file object (read from its start and left open). Each
     iteration starts at the first frame, one iteration at a time. Use it as a context manager, or call `close`.
     `decoder_threads`: 0 for as many as the machine has processors; 1 costs the least where several readers run at once.
+    `max_pixels`: rows x columns of the largest frame that is decoded; for files from strangers, who can say 50,000 x 50,000
+    in a few bytes. Larger ones raise before they take more memory than that.
 
     Raises `VideoReadError`, on opening or while iterating, with one sentence that says what is wrong: missing, a
     folder, no permission, empty, no video, sound only, cut short, damaged, a frame size that changes on the way.
     """
 
-    def __init__(self, source: VideoSource, decoder_threads: int = 0) -> None:
+    def __init__(self, source: VideoSource, decoder_threads: int = 0, max_pixels: int | None = None) -> None:
         self._source = source
+        self._max_pixels = max_pixels
         self._decoder_threads = decoder_threads
         self._name = source_name(source)
         self._container: av.container.InputContainer | None = None
@@ -138,21 +144,46 @@ class VideoReader:
         """Open the source and decode its first frame for `info`; returns an iterator over all frames."""
         try:
             self._file = open_source(self._source)
-            self._container = open_container(self._file, self._name)
+            decoded = None if self._max_pixels is None else self._max_pixels + ALIGNMENT
+            self._container = open_container(self._file, self._name, decoded)
             self._stream = _video_stream(self._container, self._name)
+            context = self._stream.codec_context
+            if decoded is not None:
+                context.options = {**context.options, "max_pixels": str(decoded)}
+            self._check_size(context.height, context.width)
             self._stream.codec_context.thread_count = self._decoder_threads
             self._exif_matrix = exif_matrix(self._file) if _is_picture(self._container) else None
             self._reformatter = VideoReformatter()
             frames = self._decode()
-            first = next(frames, None)
+            first = self._first_of(frames)
             if first is None:
                 raise VideoReadError(f"{self._name} holds no frame that can be decoded.")
             size = _shown_size(first.frame, self._matrix_of(first.frame))
+            self._check_size(*size)
             self.info = _describe(self._container, self._stream, *size)
         except BaseException:
             self._release()
             raise
         return itertools.chain((first,), frames)
+
+    def _check_size(self, height: int, width: int) -> None:
+        if self._max_pixels is not None and height * width > self._max_pixels:
+            raise VideoReadError(
+                f"{self._name} has frames of {width}x{height}, more than the {self._max_pixels:,} pixels that are taken "
+                "here; scale it down first."
+            )
+
+    def _first_of(self, frames: Iterator[_Decoded]) -> _Decoded | None:
+        """The first frame. Where the header tells no size, what the decoder refuses may be larger than `max_pixels`."""
+        is_size_known = self._stream.codec_context.width > 0
+        try:
+            return next(frames, None)
+        except VideoReadError as error:
+            if self._max_pixels is None or is_size_known:
+                raise
+            raise VideoReadError(
+                f"{self._name} is damaged, or its frames have more than the {self._max_pixels:,} pixels that are taken here."
+            ) from error
 
     def _sought(self, start: float) -> Iterator[_Decoded] | None:
         """Frames from a key frame at or before `start` on; None if none was found, and then all has to be opened anew."""

@@ -8,9 +8,11 @@ import av
 import numpy as np
 import pytest
 import torch
+from attack_files import huge_picture
 from clip_examples import CONTAINERS, clip_bytes, psnr, quadrants, smooth_frames, write_clip
 from PIL import Image, ImageOps
 
+from pyratok.modeling_pyratok.errors import VideoReadError
 from pyratok.modeling_pyratok.video_frames import upright
 from pyratok.modeling_pyratok.video_reading import VideoReader, read_video
 
@@ -309,3 +311,22 @@ def test_delays_of_a_gif():
 
 def test_path_like_and_str(clip):
     assert torch.equal(read_video(str(clip), 1)[0], read_video(Path(clip), 1)[0])
+
+
+def test_frames_above_the_limit_are_refused(clips):
+    with pytest.raises(
+        VideoReadError, match=r"has frames of 640x480, more than the 100,000 pixels that are taken here"
+    ):
+        VideoReader(clips["park"], max_pixels=100_000)
+    with VideoReader(clips["park"], max_pixels=640 * 480) as reader:
+        assert sum(1 for _ in reader) == sum(1 for _ in reader) == 17  # read again, it is bounded and opened again
+
+
+def test_a_picture_whose_size_is_above_the_limit_is_not_even_looked_at(tmp_path):
+    bomb = huge_picture(tmp_path / "bomb.png", side=3000)
+    with pytest.raises(VideoReadError, match="damaged, or its frames have more than the 100,000 pixels"):
+        VideoReader(bomb, max_pixels=100_000)
+    with pytest.raises(VideoReadError, match="has frames of 3000x3000, more than the 8,999,999 pixels"):
+        VideoReader(bomb, max_pixels=3000 * 3000 - 1)
+    with VideoReader(bomb, max_pixels=3000 * 3000) as reader:
+        assert next(iter(reader)).shape == (3000, 3000, 3)
