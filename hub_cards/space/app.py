@@ -1,0 +1,64 @@
+"""PyraTok to try out: `python app.py`, or as a Space as it is."""
+
+import os
+
+# Before Gradio and the Hub's client are imported, which read them once: the app tells nobody that it runs.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from pathlib import Path
+
+import gradio as gr
+from clip_limits import MAX_FILE_BYTES, MAX_QUEUE, SESSION_SECONDS
+from generation_tab import generation_tab
+from masks_tab import masks_tab
+from reconstruction_tab import EXAMPLES, reconstruction_tab
+
+HERE = Path(__file__).parent
+INTRODUCTION = """
+# PyraTok
+A video in, discrete tokens out, the video back: four levels of tokens, from fine to coarse, about 0.2 bits per pixel.
+This is the small model that ships with the package.
+"""
+SYSTEM_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+"""Those of the visitor's device: nothing is fetched from elsewhere."""
+
+DARKER = {"block_info_text_color": "*neutral_600", "block_label_text_color": "*neutral_700"} | {
+    "body_text_color_subdued": "*neutral_600",
+    "block_title_text_color": "*neutral_700",
+    "input_placeholder_color": "*neutral_500",
+}
+"""Gradio's greys are too light to read on a phone outdoors."""
+
+
+def build() -> gr.Blocks:
+    """The page."""
+    with gr.Blocks(title="PyraTok", analytics_enabled=False, delete_cache=(600, SESSION_SECONDS)) as page:
+        gr.Markdown(INTRODUCTION)
+        with gr.Tab("Reconstruct", id="reconstruct"):
+            clip_folder = reconstruction_tab()
+        with gr.Tab("Masks", id="masks"):
+            masks_tab(clip_folder)
+        with gr.Tab("Generate", id="generate"):
+            generation_tab()
+    return page.queue(max_size=MAX_QUEUE, default_concurrency_limit=4)
+
+
+def launch(page: gr.Blocks) -> None:
+    """Serve it; where, Gradio's environment variables say (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
+    page.launch(
+        allowed_paths=[str(EXAMPLES)],
+        max_file_size=MAX_FILE_BYTES,
+        show_error=False,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        theme=gr.themes.Default(**SYSTEM_FONTS).set(**DARKER),
+        css_paths=HERE / "page.css",
+        head=f"<script>{(HERE / 'in_step.js').read_text('utf-8')}</script>",
+    )
+
+
+if __name__ == "__main__":
+    launch(build())

@@ -1,0 +1,185 @@
+"""The first tab: a clip, its reconstruction beside it, a slider over the levels, the tokens to see and to take along."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from clip_limits import SESSION_SECONDS, TAKES
+from clip_reading import read_clip
+from clip_reconstruction import reconstruct
+from figures_table import figures_table
+from reconstruction_files import Reconstruction
+from session_folders import new_folder, remove_folder, safe_stem
+from shared_models import MODEL_WORK, model_lock, shared_models
+from shown_errors import shown, shown_errors
+
+from pyratok.modeling_pyratok.media_opening import MEDIA_SUFFIXES
+
+EXAMPLES = Path(__file__).parent / "examples"
+EXAMPLE_NAMES = {"park": "people in a park", "bunny": "an animated rabbit", "city": "a city at night"}
+"""Folders in `examples/`, which `make_examples.py` wrote, and what they show."""
+
+NO_CLIP = "There is no clip yet, or its files were removed after an hour: drop one, or take an example."
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What a new clip changes, in the order in which `_shown` gives it."""
+
+    folder: gr.State
+    original: gr.Video
+    reconstruction: gr.Video
+    slider: gr.Slider
+    figures: gr.HTML
+    tokens: gr.DownloadButton
+    maps: list[gr.Markdown | gr.Image]
+    """For each level what is written over its token map, and the map."""
+
+    @property
+    def all(self) -> list[Any]:
+        """As Gradio takes them."""
+        *others, maps = vars(self).values()
+        return [*others, *maps]
+
+
+def reconstruction_tab() -> gr.State:
+    """Build the tab; returns the state that holds the folder of the visitor's clip."""
+    with gr.Row(equal_height=True):
+        with gr.Column():
+            upload = gr.File(
+                label="Drop a clip here",
+                file_types=sorted(MEDIA_SUFFIXES),
+                height=160,
+                elem_id="reconstruct-upload",
+            )
+            beginning = gr.Checkbox(label="Of a longer clip take the beginning", elem_id="reconstruct-beginning")
+        with gr.Column():
+            gr.Markdown(f"{TAKES}\n\nOr look at an example, computed beforehand:")
+            with gr.Row():
+                buttons = {name: gr.Button(label, size="md") for name, label in EXAMPLE_NAMES.items()}
+    outputs = _output_components()
+    run = gr.on(
+        [upload.upload, beginning.input],
+        reconstruct_upload,
+        [upload, beginning, outputs.folder],
+        outputs.all,
+        concurrency_id=MODEL_WORK,
+        concurrency_limit=1,
+        api_visibility="private",
+        show_progress_on=[outputs.original, outputs.reconstruction],
+    )
+    for name, button in buttons.items():
+        button.click(
+            _example_handler(name), [outputs.folder], outputs.all, queue=False, cancels=[run], api_visibility="private"
+        )
+    outputs.slider.input(
+        show_step,
+        [outputs.folder, outputs.slider],
+        [outputs.reconstruction],
+        queue=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
+    return outputs.folder
+
+
+def _output_components() -> _Outputs:
+    """Lay out what a clip turns into."""
+    levels = shared_models().tokenizer.config.num_levels
+    folder = gr.State(None, time_to_live=SESSION_SECONDS, delete_callback=remove_folder)
+    with gr.Row(elem_classes="in-step"):
+        original = gr.Video(label="Original", interactive=False, autoplay=True, loop=True, elem_id="original")
+        reconstruction = gr.Video(
+            label="Reconstruction", interactive=False, autoplay=True, loop=True, elem_id="reconstruction"
+        )
+    slider = gr.Slider(
+        1,
+        levels,
+        value=levels,
+        step=1,
+        label="How many levels are decoded",
+        info=f"1 is the coarse preview, level {levels} alone; {levels} is the whole picture. Nothing is computed anew.",
+        elem_id="levels",
+    )
+    figures = gr.HTML(elem_id="figures")
+    tokens = gr.DownloadButton("Download the token file", interactive=False, elem_id="token-file")
+    gr.Markdown("Token maps: a colour for each code, at the first, the middle and the last frame.")
+    maps = _token_map_components(levels)
+    return _Outputs(folder, original, reconstruction, slider, figures, tokens, maps)
+
+
+def _token_map_components(levels: int) -> list[gr.Markdown | gr.Image]:
+    """A caption and a picture for each level, two levels in a row."""
+    maps: list[gr.Markdown | gr.Image] = []
+    for first in range(1, levels + 1, 2):
+        with gr.Row():
+            for level in range(first, min(first + 2, levels + 1)):
+                with gr.Column(min_width=300):
+                    maps.append(gr.Markdown(f"level {level}"))
+                    picture = gr.Image(
+                        type="filepath",
+                        show_label=False,
+                        interactive=False,
+                        buttons=["fullscreen"],
+                        elem_classes="token-map",
+                        alt_text=f"Token map of level {level}",
+                    )
+                    maps.append(picture)
+    return maps
+
+
+def reconstruct_upload(
+    path: str | None,
+    beginning: bool,
+    old_folder: str | None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio looks for this very default)
+) -> list[Any]:
+    """A visitor's file to all outputs. Raises gr.Error with one sentence."""
+    with shown_errors():
+        if path is None:
+            raise shown("Drop a clip first.")
+        progress(0.0, "reading")
+        clip = read_clip(path, beginning)
+        folder = new_folder()
+        try:
+            with model_lock:
+                result = reconstruct(shared_models().tokenizer, clip, safe_stem(path), folder, progress)
+        except BaseException:
+            remove_folder(str(folder))
+            raise
+        remove_folder(old_folder)
+        return _shown(folder, result)
+
+
+def _example_handler(name: str) -> Any:
+    def show_example(old_folder: str | None) -> list[Any]:
+        """The outputs of an example."""
+        with shown_errors():
+            remove_folder(old_folder)
+            return _shown(EXAMPLES / name, Reconstruction.load(EXAMPLES / name))
+
+    return show_example
+
+
+def show_step(folder: str | None, levels: float) -> str:
+    """The video of one position of the slider. Raises gr.Error if there is no clip."""
+    with shown_errors():
+        if folder is None:
+            raise shown(NO_CLIP)
+        steps = Reconstruction.load(Path(folder)).steps
+        return str(Path(folder) / steps[min(max(int(levels), 1), len(steps)) - 1].video)
+
+
+def _shown(folder: Path, result: Reconstruction) -> list[Any]:
+    """Values of `_Outputs`."""
+    return [
+        str(folder),
+        str(folder / result.original),
+        str(folder / result.steps[-1].video),
+        len(result.steps),
+        figures_table(result),
+        gr.DownloadButton(value=str(folder / result.tokens), interactive=True),
+        *(value for name, caption in result.maps for value in (caption, str(folder / name))),
+    ]
