@@ -20,7 +20,9 @@ CAPTIONS = {
 def token_folder(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Token files of five real clips, 5 to 9 frames each, by a tiny model; some with captions; not to be written to."""
     torch.manual_seed(0)
-    pipeline = pyratok.PyraTokReconstructionPipeline(pyratok.PyraTokModel(pyratok.PyraTokConfig.tiny()).eval())
+    pipeline = pyratok.PyraTokReconstructionPipeline(
+        pyratok.PyraTokModel(pyratok.PyraTokConfig.tiny(codebook_bits=8)).eval()
+    )
     folder = tmp_path_factory.mktemp("tokens")
     for index, (name, path) in enumerate(clips.items()):
         frames, info = pyratok.read_video(path)

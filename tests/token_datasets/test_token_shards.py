@@ -86,7 +86,7 @@ def test_failing_leaves_what_was_there(dataset_folder, token_folder, tmp_path):
     stranger = tmp_path / "tokens/other.safetensors"
     for fields, reason in (
         ({"weights_fingerprint": "0" * 64}, "weights_fingerprint = "),
-        ({"bits": 8}, "codebook_bits = "),
+        ({"bits": 9}, "codebook_bits = "),
         ({"levels": (1, 2)}, "levels = "),
     ):
         reference = pyratok.VideoTokens.load(token_folder / "park.mp4.safetensors")
