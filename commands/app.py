@@ -18,6 +18,7 @@ from .generate import generate
 from .info import info
 from .install import install
 from .localize import localize
+from .push import push
 from .reconstruct import reconstruct
 from .search import search
 from .segment import segment
@@ -25,7 +26,7 @@ from .train import train
 
 COMMANDS = (
     *(reconstruct, encode, decode, generate, segment, localize, classify, search, ask),
-    *(train, convert, card, info, install),
+    *(train, convert, card, push, info, install),
 )
 
 app = typer.Typer(

@@ -52,7 +52,8 @@ tokens = pyratok.PyraTokReconstructionPipeline(pipeline.vq_model)(video, output_
 drawn = pipeline("a rabbit", num_frames=5, height=32, width=40, generator=torch.Generator().manual_seed(3), output_type="pt")
 codes = {f"level{index}": level for index, level in enumerate(tokens.tokens.video_codes)}
 pixels = pipeline.video_processor("clip.mp4")["pixel_values_videos"]
-save_file({"video": video, "frames": tokens.frames, "drawn": drawn.frames, "read": pixels.contiguous(), **codes}, "expected.safetensors")
+kept = {"video": video, "frames": tokens.frames, "drawn": drawn.frames, "read": pixels.contiguous(), **codes}
+save_file(kept, "expected.safetensors")
 told["fingerprint"], told["other"] = pipeline.vq_model.weights_fingerprint(), other.weights_fingerprint()
 print(json.dumps(told))
 """
@@ -190,12 +191,13 @@ print(json.dumps(told))
 WITHOUT_HUB = (
     LOAD
     + """
-import contextlib, io, pyratok
+import pyratok, time
 from pyratok import PyraTokError, PyraTokTextToVideoPipeline
 from pyratok.commands.app import app
 from pyratok.pipelines.model_loading import load_model
 from typer.testing import CliRunner
 
+time.sleep = lambda seconds: None  # between attempts of the hub client, which makes a few
 told = {}
 same_codes(AutoModel.from_pretrained("tester/video"))
 same_codes(load_model("tester/video"))
@@ -211,7 +213,7 @@ for name, line in {
     "generate": ["generate", "a dog", "dog.mp4", "--model", "tester/never"],
     "segment": ["segment", "clip.mp4", "--text", "a dog", "--output", "masks", "--model", "tester/never"],
     "push": ["push", "video", "tester/video"],
-    "reached": ["encode", "clip.mp4", "known.safetensors", "--model", "tester/video"],
+    "reached": ["encode", "clip.mp4", f"{time.time()}.safetensors", "--model", "tester/video"],
 }.items():
     done = CliRunner().invoke(app, line)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -245,6 +247,14 @@ def published(tmp_path_factory):
         yield Published(hub, folder / "work", told)
 
 
+@pytest.fixture(scope="module")
+def opened(published):
+    """What a process told that has PyraTok installed, and what it asked the Hub for; its cache stays."""
+    start = len(published.hub.requests)
+    told = published.run(INSTALLED, "installed")
+    return told, [request.path for request in published.hub.requests[start:]]
+
+
 def test_what_was_pushed(published):
     hub = published.hub
     assert published.told["address"] == f"{hub.endpoint}/tester/video"
@@ -265,23 +275,20 @@ def test_what_was_pushed(published):
 def test_shards_of_before_go_when_others_take_their_place(published):
     def weights(revision: str) -> list[str]:
         return [
-            name
-            for name in published.hub.files("tester/plain", revision)
-            if name.startswith("model") and "index" not in name[5:6]
+            name for name in published.hub.files("tester/plain", revision) if name.startswith(("model.", "model-"))
         ]
 
-    assert len([name for name in weights("v1") if name.endswith(".safetensors")]) > 1
-    assert "model.safetensors" not in weights("v1") and "model.safetensors.index.json" in weights("v1")
-    assert [name for name in weights("main") if name != "model_index.json"] == ["model.safetensors"]
+    assert len(weights("v1")) > 2 and "model.safetensors" not in weights("v1")
+    assert "model.safetensors.index.json" in weights("v1")
+    assert weights("main") == ["model.safetensors"]
     half = published.hub.files("tester/half")
     assert {"model.safetensors", "model.fp16.safetensors", "prior/model.fp16.safetensors"} <= set(half)
 
 
-def test_with_pyratok_nothing_needs_trust(published):
-    start = len(published.hub.requests)
-    told = published.run(INSTALLED, "installed")
-    asked = [request.path for request in published.hub.requests[start:] if "/resolve/" in request.path]
-    assert told["code"] == [] and not any(path.endswith("modeling_pyratok.py") for path in asked)
+def test_with_pyratok_nothing_needs_trust(published, opened):
+    told, asked = opened
+    assert told["code"] == [] and asked
+    assert not any(path.endswith(("modeling_pyratok.py", "pipelines_pyratok.py")) for path in asked)
     assert told["fingerprints"] == [published.told["fingerprint"], published.told["other"]]
     assert "nowhere is not a valid git identifier" in told["revision"]
     assert "RevisionNotFoundError" in told["revision of a pipeline"]
@@ -301,3 +308,20 @@ def test_without_pyratok_the_repositorys_code_does_the_same(published):
         "PyraTokPrior",
     ]
     assert told["quantization"] == "PackedWeightsConfig"
+
+
+def test_without_the_hub_what_was_loaded_before_still_loads(published, opened):
+    published.hub.stop()
+    try:
+        down, offline = (
+            published.run(WITHOUT_HUB, "installed", **setting) for setting in ({}, {"HF_HUB_OFFLINE": "1"})
+        )
+    finally:
+        published.hub.start()
+    for told, why in (down, "the Hub does not answer"), (offline, "HF_HUB_OFFLINE is set"):
+        said = f"the model 'tester/never' cannot be loaded: it is not in the local cache, and {why}"
+        assert told["model"] == said
+        for command in ("encode", "generate", "segment"):
+            assert told[command] == [2, f"Error: {said}\n"], command
+        assert told["push"][0] == 2 and why in told["push"][1] and told["push"][1].count("\n") == 1
+        assert told["reached"] == [0, ""]

@@ -1,0 +1,83 @@
+"""`pyratok push`: a model with all that belongs to it to the Hub."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from huggingface_hub.utils import disable_progress_bars
+
+from ..hub_cards.model_card import CARD_FILE, write_model_card
+from ..modeling_pyratok.errors import PyraTokError
+from ..pipelines.bundled_model import BUNDLED_ID, resolve_model
+from ..pipelines.model_loading import check_component, check_model
+from ..pipelines.remote_pipelines import add_remote_code
+from ..pipelines.repository_upload import upload_repository
+from ..pipelines.text_to_video_loading import ALIGNMENT, PRIOR, component_folder, tokenizer_folder
+from .hub_errors import hub_errors
+from .model_use import be_quiet
+
+WEIGHTS = ".safetensors"
+SHARED = (WEIGHTS, ".json", ".txt", ".jinja", ".model", ".md", ".png", ".jpg", ".gif", ".mp4")
+"""Kinds of files that go to the Hub. Code is written anew, and pickles stay here."""
+
+
+def push(
+    model: Annotated[str, typer.Argument(help="A folder of a model, `stage_2` of a training run, or `pyratok`.")],
+    repo_id: Annotated[str, typer.Argument(help="OWNER/NAME on the Hub, or NAME under your own name.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository that only you see.")] = False,
+    revision: Annotated[str | None, typer.Option("--revision", help="The branch; made if it is not there.")] = None,
+    with_code: Annotated[
+        bool, typer.Option("--with-code", help="Also what opens it where PyraTok is not installed.")
+    ] = False,
+    message: Annotated[str | None, typer.Option("--message", help="Of the commit.")] = None,
+) -> None:
+    """Upload a model to the Hub: the tokenizer, what lies beside it (prior, alignment, text encoder ...), figures and card.
+
+    A model without a card is given one, made of its files. Log in once with `hf auth login`.
+
+    Example: `pyratok push runs/mine/stage_2 me/my-tokenizer`
+    """
+    be_quiet()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    with tempfile.TemporaryDirectory() as stage, hub_errors(f"push to {repo_id!r}"):
+        _gather(model, Path(stage))
+        if with_code:
+            add_remote_code(stage)
+        if not (Path(stage) / CARD_FILE).is_file():
+            write_model_card(stage, repo_id=repo_id)
+        sizes = [path.stat().st_size for path in Path(stage).rglob("*") if path.is_file()]
+        address = upload_repository(stage, repo_id, revision, private or None, commit_message=message)
+    typer.echo(f"pushed {len(sizes)} files, {sum(sizes) / 1e6:,.1f} MB, to {address}")
+
+
+def _gather(model: str, stage: Path) -> None:
+    """Put a whole repository into `stage`; large files are links. Raises PyraTokError if a part is not complete."""
+    tokenizer = tokenizer_folder(model)
+    if model != BUNDLED_ID and not tokenizer.is_dir():
+        raise PyraTokError(f"there is no folder {model!r}; give that of a model")
+    source = Path(resolve_model(model if model == BUNDLED_ID else tokenizer))
+    check_model(source)
+    parts = {path.name: path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    for name in (PRIOR, ALIGNMENT):
+        if (place := component_folder(source, name)) is not None:
+            parts[name] = place
+    _copy(source, stage)
+    for name, part in parts.items():
+        if (part / "config.json").is_file():
+            check_component(part)
+        _copy(part, stage / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The files of one folder that are shared, without what lies below or is hidden."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix in SHARED and not path.name.startswith("."):
+            target.mkdir(exist_ok=True)
+            if path.suffix == WEIGHTS:
+                (target / path.name).symlink_to(path.resolve())
+            else:
+                shutil.copyfile(path, target / path.name)
