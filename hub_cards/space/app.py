@@ -31,6 +31,14 @@ DARKER = {"block_info_text_color": "*neutral_600", "block_label_text_color": "*n
 """Gradio's greys are too light to read on a phone outdoors."""
 
 
+SAME_ORIGIN = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'"
+)
+"""Content security policy: whatever gets into the page, through a file name in one of Gradio's messages for instance, asks
+nothing of other hosts."""
+
+
 def build() -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="PyraTok", analytics_enabled=False, delete_cache=(600, SESSION_SECONDS)) as page:
@@ -56,7 +64,8 @@ def launch(page: gr.Blocks) -> None:
         ssr_mode=False,
         theme=gr.themes.Default(**SYSTEM_FONTS).set(**DARKER),
         css_paths=HERE / "page.css",
-        head=f"<script>{(HERE / 'in_step.js').read_text('utf-8')}</script>",
+        head=f'<meta http-equiv="Content-Security-Policy" content="{SAME_ORIGIN}">'
+        f"<script>{(HERE / 'in_step.js').read_text('utf-8')}</script>",
     )
 
 

@@ -1,6 +1,6 @@
 """What the app takes, in one place: a visitor's clip is refused before it costs memory or minutes."""
 
-MAX_FILE_BYTES = 50_000_000
+MAX_FILE_BYTES = 50 * 2**20
 """Of an upload."""
 
 MAX_SECONDS = 4.0
@@ -32,7 +32,7 @@ GENERATED_SIZES = ((48, 48), (64, 64), (64, 96))
 """(height, width), in pixels."""
 
 TAKES = (
-    f"Videos, gifs and pictures up to {MAX_FILE_BYTES // 1_000_000} MB, {MAX_SECONDS:g} seconds and {MAX_FRAMES} frames; "
+    f"Videos, gifs and pictures up to {MAX_FILE_BYTES // 2**20} MB, {MAX_SECONDS:g} seconds and {MAX_FRAMES} frames; "
     f"frames of more than {WORK_PIXELS:,} pixels are scaled down."
 )
 """The limits, as the page says them."""

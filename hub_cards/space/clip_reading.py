@@ -42,7 +42,7 @@ def read_clip(path: str, beginning: bool = False) -> Clip:
     """
     file_bytes = Path(path).stat().st_size
     if file_bytes > MAX_FILE_BYTES:
-        raise PyraTokError(f"The file has {file_bytes / 1e6:.0f} MB, and the limit is {MAX_FILE_BYTES / 1e6:.0f} MB.")
+        raise PyraTokError(f"The file has {file_bytes / 2**20:.0f} MB, and the limit is {MAX_FILE_BYTES // 2**20} MB.")
     with open(path, "rb") as file:
         try:
             with VideoReader(file, decoder_threads=1, max_pixels=MAX_FRAME_PIXELS) as reader:

@@ -63,7 +63,7 @@ def generation_tab() -> None:
         show_progress_on=[status],
         api_visibility="private",
     )
-    cancel.click(lambda: "cancelled", None, [status], cancels=[run], queue=False, api_visibility="private")
+    cancel.click(None, cancels=[run]).then(lambda: "cancelled", None, [status], queue=False, api_visibility="private")
 
 
 def generate(

@@ -14,7 +14,6 @@ from shared_models import MODEL_WORK, model_lock, shared_models
 from shown_errors import shown, shown_errors
 
 from pyratok import VideoTokens, read_video
-from pyratok.modeling_pyratok.media_opening import MEDIA_SUFFIXES
 
 SUGGESTIONS = ("grass, trees and the sky", "the rabbit on the grass", "city lights and water")
 
@@ -45,7 +44,6 @@ def masks_tab(clip_folder: gr.State) -> None:
             )
             upload = gr.File(
                 label="Another clip (without one: that of the first tab)",
-                file_types=sorted(MEDIA_SUFFIXES),
                 height=160,
                 elem_id="masks-upload",
             )

@@ -14,8 +14,6 @@ from session_folders import new_folder, remove_folder, safe_stem
 from shared_models import MODEL_WORK, model_lock, shared_models
 from shown_errors import shown, shown_errors
 
-from pyratok.modeling_pyratok.media_opening import MEDIA_SUFFIXES
-
 EXAMPLES = Path(__file__).parent / "examples"
 EXAMPLE_NAMES = {"park": "people in a park", "bunny": "an animated rabbit", "city": "a city at night"}
 """Folders in `examples/`, which `make_examples.py` wrote, and what they show."""
@@ -47,19 +45,15 @@ def reconstruction_tab() -> gr.State:
     """Build the tab; returns the state that holds the folder of the visitor's clip."""
     with gr.Row(equal_height=True):
         with gr.Column():
-            upload = gr.File(
-                label="Drop a clip here",
-                file_types=sorted(MEDIA_SUFFIXES),
-                height=160,
-                elem_id="reconstruct-upload",
-            )
+            # No `file_types`: Gradio's own message about a wrong one shows the file's name as HTML. Ours comes from the reader.
+            upload = gr.File(label="Drop a clip here", height=160, elem_id="reconstruct-upload")
             beginning = gr.Checkbox(label="Of a longer clip take the beginning", elem_id="reconstruct-beginning")
         with gr.Column():
             gr.Markdown(f"{TAKES}\n\nOr look at an example, computed beforehand:")
             with gr.Row():
                 buttons = {name: gr.Button(label, size="md") for name, label in EXAMPLE_NAMES.items()}
     outputs = _output_components()
-    run = gr.on(
+    gr.on(
         [upload.upload, beginning.input],
         reconstruct_upload,
         [upload, beginning, outputs.folder],
@@ -70,9 +64,7 @@ def reconstruction_tab() -> gr.State:
         show_progress_on=[outputs.original, outputs.reconstruction],
     )
     for name, button in buttons.items():
-        button.click(
-            _example_handler(name), [outputs.folder], outputs.all, queue=False, cancels=[run], api_visibility="private"
-        )
+        button.click(_example_handler(name), [outputs.folder], outputs.all, queue=False, api_visibility="private")
     outputs.slider.input(
         show_step,
         [outputs.folder, outputs.slider],

@@ -83,7 +83,7 @@ def test_an_hour_is_refused_before_anything_but_the_first_frame_is_decoded(frame
 
 def test_a_large_file_is_refused_unread(tmp_path):
     with open(tmp_path / "large.mp4", "wb") as file:
-        file.truncate(60_000_000)
+        file.truncate(60 * 2**20)
     with pytest.raises(PyraTokError, match=r"The file has 60 MB, and the limit is 50 MB\."):
         read_clip(str(tmp_path / "large.mp4"))
 

@@ -135,11 +135,11 @@ def wait_to_play(page: Page, element: str) -> str:
 
 def message(page: Page) -> str:
     """The text of the error that is shown, which is closed then."""
-    toast = page.get_by_test_id("toast-body")
-    text = toast.inner_text()
-    picture(page, f"message_{re.sub('[^a-z]+', '_', text.lower())[:40]}")
-    toast.get_by_role("button").last.click()
-    return " ".join(text.split())
+    text = page.get_by_test_id("toast-text").inner_text()
+    picture(page, f"message_{re.sub('[^a-z]+', '_', text.lower())[:30]}")
+    page.get_by_test_id("toast-close").click()
+    expect(page.get_by_test_id("toast-text")).to_have_count(0)
+    return text
 
 
 def token_file(page: Page, folder: Path, button: str = "#token-file") -> VideoTokens:
@@ -222,20 +222,40 @@ def test_a_video_is_generated_with_previews_and_can_be_cancelled(new_page, tmp_p
 def test_what_is_not_taken_gives_a_message(new_page, clips, tmp_path):
     frames = read_video(clips["city"], 20)[0]
     write_video(tmp_path / "long.mp4", frames, 2)
-    (tmp_path / "notes.txt").write_text("no video")
-    (tmp_path / f"{ATTACK}.mp4").write_text("no video either")
     page = new_page()
-    upload(page, tmp_path / "notes.txt")
-    assert "Invalid file type: notes.txt" in message(page)
-    upload(page, tmp_path / f"{ATTACK}.mp4")
-    assert "The file is not a video or picture that can be read, or is damaged." in message(page)
-    page.get_by_label("Clear").first.click()
+    for name in ("notes.txt", f"{ATTACK}.txt", f"{ATTACK}.mp4"):
+        (tmp_path / name).write_text("no video")
+        upload(page, tmp_path / name)
+        page.get_by_test_id("toast-text").wait_for()
+        assert page.locator("img[src=x]").count() == 0  # no name is taken for HTML
+        assert message(page) == "The file is not a video or picture that can be read, or is damaged."
+        page.get_by_label("Clear").first.click()
+    with open(tmp_path / "large.mp4", "wb") as large:
+        large.truncate(60_000_000)
+    upload(page, tmp_path / "large.mp4")
+    assert message(page).startswith("File(s) exceed the maximum allowed size of 50.0 Mb")
     upload(page, tmp_path / "long.mp4")
-    assert "The clip is 10.0 s long, and the limit is 4 s: tick the box to take its beginning" in message(page)
-    assert str(tmp_path) not in page.content() and page.locator("img[src=x]").count() == 0
+    assert message(page).startswith(
+        "The clip is 10.0 s long, and the limit is 4 s: tick the box to take its beginning"
+    )
+    assert str(tmp_path) not in page.content()
     page.get_by_label("Of a longer clip take the beginning").first.check()
     wait_to_play(page, "#reconstruction")
     expect(page.locator("#figures")).to_contain_text("8 frames of 256 x 144 pixels, the beginning of a longer clip")
+
+
+def test_nothing_in_the_page_can_ask_another_host(address, browser):
+    page = browser.new_page()
+    page.goto(address)
+    expect(page.get_by_text("Drop a clip here")).to_be_visible(timeout=PATIENCE)
+    blocked = page.evaluate(
+        """() => new Promise((resolve) => {
+            document.addEventListener("securitypolicyviolation", (event) => resolve(event.blockedURI), { once: true });
+            document.body.insertAdjacentHTML("beforeend", "<img src='//elsewhere.invalid/x.png'>");
+        })"""
+    )
+    assert "elsewhere.invalid" in blocked
+    page.close()
 
 
 def test_two_visitors_at_once_see_their_own_clips(new_page, short_clips, tmp_path):

@@ -1,6 +1,8 @@
 """Visitors' files: apart from each other, gone afterwards, and never where a name would have them."""
 
+import os
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,14 @@ def test_only_folders_of_visitors_are_removed(tmp_path):
     mine = new_folder()
     remove_folder(f"{mine}/../other")
     assert other.exists()
+
+
+def test_forgotten_folders_go_when_the_next_visitor_comes():
+    forgotten, recent = new_folder(), new_folder()
+    before = time.time() - 3 * session_folders.SESSION_SECONDS
+    os.utime(forgotten, (before, before))
+    new_folder()
+    assert not forgotten.exists() and recent.exists()
 
 
 @pytest.mark.parametrize(
