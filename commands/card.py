@@ -1,5 +1,6 @@
 """`pyratok card`: the card of a model, from its files and figures."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from ..hub_cards.model_card import CARD_FILE, write_model_card
 from ..modeling_pyratok.errors import PyraTokError
+from .model_use import be_quiet
 
 
 def card(
@@ -35,6 +37,7 @@ def card(
     folder = Path(model)
     if not folder.is_dir():
         raise PyraTokError(f"{model!r} is no folder; give that of a model")
-    if (folder / CARD_FILE).exists() and not force:
+    if os.path.lexists(folder / CARD_FILE) and not force:
         raise PyraTokError(f"{str(folder / CARD_FILE)!r} is there already; --force replaces it")
+    be_quiet()
     typer.echo(f"wrote {write_model_card(folder, repo_id=repo_id, licence=licence, notes=notes)}")

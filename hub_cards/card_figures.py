@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..modeling_pyratok.errors import PyraTokError
 
@@ -21,8 +21,11 @@ FIGURE_FILES = (
 )
 """JSON files that a card knows, by their names without extension; each is there or not."""
 
-MAX_FIGURE_BYTES = 10_000_000
-"""A file of figures that is larger is none."""
+MAX_JSON_BYTES = 10_000_000
+"""A file that is larger is no configuration and no figures."""
+
+UNKNOWN = "not known"
+"""What stands in the place of a figure that the command could not measure."""
 
 MARKDOWN_SIGNS = "\\`*_{}[]<>()#+-.!|&~$:@"
 """ASCII that Markdown, or the HTML within it, may take for more than text; a colon makes addresses into links."""
@@ -30,46 +33,46 @@ MARKDOWN_SIGNS = "\\`*_{}[]<>()#+-.!|&~$:@"
 
 def read_figures(folder: Path) -> dict[str, Any]:
     """Name -> content of the figure files in `folder`, None for those that are not there. Raises PyraTokError."""
-    return {name: _read(folder / f"{name}.json") for name in FIGURE_FILES}
+    paths = {name: folder / f"{name}.json" for name in FIGURE_FILES}
+    return {name: read_json(path) if path.is_file() else None for name, path in paths.items()}
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    if path.stat().st_size > MAX_FIGURE_BYTES:
-        raise PyraTokError(f"{str(path)!r} has {path.stat().st_size:,} bytes: too many for figures")
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises PyraTokError if it is none, too large, or cannot be read."""
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise PyraTokError(f"the figures {str(path)!r} cannot be read: {problem}") from problem
-    if not isinstance(found, dict):
-        raise PyraTokError(f"the figures {str(path)!r} are no JSON object but a {type(found).__name__}")
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds no object but a {type(found).__name__}")
+    except (OSError, ValueError, RecursionError) as problem:
+        raise PyraTokError(f"{str(path)!r} cannot be read: {problem}") from problem
     return found
 
 
-def decibel(value: float) -> str:
+def decibel(value: float | None) -> str:
     """26.40 dB."""
-    return f"{value:.2f} dB"
+    return UNKNOWN if value is None else f"{value:.2f} dB"
 
 
-def percent(value: float, digits: int = 1) -> str:
+def percent(value: float | None, digits: int = 1) -> str:
     """A share of 1."""
-    return f"{value:.{digits}%}"
+    return UNKNOWN if value is None else f"{value:.{digits}%}"
 
 
-def count(value: float) -> str:
+def count(value: float | None) -> str:
     """A whole number, 3,106."""
-    return f"{value:,.0f}"
+    return UNKNOWN if value is None else f"{value:,.0f}"
 
 
-def millions(value: float) -> str:
+def millions(value: float | None) -> str:
     """So many millions, 9.4."""
-    return f"{value / 1e6:.1f}"
+    return UNKNOWN if value is None else f"{value / 1e6:.1f}"
 
 
-def decimals(value: float, digits: int = 3) -> str:
+def decimals(value: float | None, digits: int = 3) -> str:
     """A number with so many digits behind the point."""
-    return f"{value:.{digits}f}"
+    return UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
 def plain_text(value: Any) -> str:
@@ -78,14 +81,25 @@ def plain_text(value: Any) -> str:
     return "".join(f"&#{ord(sign)};" if sign in MARKDOWN_SIGNS else sign for sign in line)
 
 
+def literal(text: str) -> str:
+    """The text as Python code, without line breaks or what Markdown and HTML would end the code at."""
+    return json.dumps(text, ensure_ascii=False).replace("`", r"\u0060").replace("<", r"\u003c")
+
+
 def render(template: str, values: Mapping[str, Any], what: str) -> str:
-    """Fill in a template. A value that is not there is an error, not a gap.
+    """Fill in a template. A value that is not there is an error, not a gap; templates change nothing.
 
     Raises PyraTokError, which names `what` was rendered.
     """
-    environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        db=decibel, percent=percent, count=count, millions=millions, decimals=decimals, plain=plain_text
+        db=decibel,
+        percent=percent,
+        count=count,
+        millions=millions,
+        decimals=decimals,
+        plain=plain_text,
+        literal=literal,
     )
     try:
         return environment.from_string(template).render(**values)

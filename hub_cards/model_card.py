@@ -6,14 +6,18 @@ stands in Markdown files, the notes; without them the card says that it is not d
 """
 
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from .card_figures import read_figures, render
 from .evaluation_results import evaluation_results
 from .model_facts import ModelFacts, model_facts
@@ -26,6 +30,7 @@ BUNDLED_NOTES = TEMPLATES / "bundled"
 NOTES = ("introduction", "parts", "training", "measured", "data", "limits")
 """Names of the notes, `training.md` for example; each may use the figures, as templates do."""
 
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 CARD = "---\n{{ card_data }}\n---\n\n{{ body }}"
 
 
@@ -47,15 +52,20 @@ def model_card(
         The card; `str(card)` is the README.md.
 
     Raises:
-        PyraTokError: if the folder holds no model, or a file of figures or a note cannot be used.
+        PyraTokError: if the folder holds no model, the figures of its reconstruction are those of other weights, or a file of
+            figures, a note or the licence cannot be used.
     """
     root = Path(folder)
+    if licence is not None and not LICENCE.fullmatch(licence):
+        raise PyraTokError(f"a licence is named as on the Hub, apache-2.0 or cc-by-4.0 for example, got {licence!r}")
     facts, figures = model_facts(root), read_figures(root)
+    results = evaluation_results(figures)
+    _check_weights(root, figures["evaluation"])
     name = repo_id or root.resolve().name
-    values = {"name": name, "facts": facts, "config": facts.config, **figures}
+    values = {"name": name, "config": facts.shape, "facts": asdict(facts), **figures}
     values["notes"] = _notes(None if notes is None else Path(notes), values)
     body = render((TEMPLATES / "model_card.md").read_text("utf-8"), values, "of the card")
-    data = card_data(name, facts, licence, evaluation_results(figures))
+    data = card_data(name, facts, licence, results)
     return ModelCard.from_template(data, template_str=CARD, body=body.strip() + "\n")
 
 
@@ -95,7 +105,28 @@ def _notes(folder: Path | None, values: Mapping[str, Any]) -> dict[str, str | No
             f"no note is named {', '.join(unknown)}; there are {', '.join(f'{name}.md' for name in NOTES)}"
         )
     paths = {name: folder / f"{name}.md" for name in NOTES}
-    return {
-        name: render(path.read_text("utf-8"), values, repr(str(path))).strip() if path.is_file() else None
-        for name, path in paths.items()
-    }
+    return {name: _note(path, values) if os.path.lexists(path) else None for name, path in paths.items()}
+
+
+def _note(path: Path, values: Mapping[str, Any]) -> str:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeError) as problem:
+        raise PyraTokError(f"the note {str(path)!r} cannot be read: {problem}") from problem
+    return render(text, values, repr(str(path))).strip()
+
+
+def _check_weights(folder: Path, evaluation: Mapping[str, Any] | None) -> None:
+    """Raises PyraTokError if the figures say which weights they were measured of, and these are others."""
+    measured = None if evaluation is None else evaluation.get("weights_fingerprint")
+    if measured is None:
+        return
+    try:
+        model = PyraTokModel.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as problem:
+        raise PyraTokError(f"the model {str(folder)!r} cannot be loaded: {problem}") from problem
+    if model.weights_fingerprint() != measured:
+        raise PyraTokError(
+            f"{str(folder / 'evaluation.json')!r} was measured of other weights than those beside it; measure these, with "
+            "`pyratok evaluate reconstruction`, or remove the file"
+        )

@@ -1,17 +1,19 @@
 """What the files of a model say about it: its shape, the parts that lie beside it, parameters and bytes."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers.utils import CONFIG_NAME
+from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
 from ..configuration.configuration_pyratok import PyraTokConfig
 from ..modeling_pyratok.errors import PyraTokError
+from .card_figures import read_json
 
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PARTS = {
     "prior": "draws the tokens of new videos from text",
     "alignment": "compares tokens with texts",
@@ -23,11 +25,10 @@ PARTS = {
 
 @dataclass(frozen=True)
 class PartFacts:
-    """One component: its folder ("." for the tokenizer), purpose, configuration, parameters and bytes of weights."""
+    """One component: its folder ("." for the tokenizer), purpose, the values and bytes of its weights, and their types."""
 
     folder: str
     purpose: str
-    config: dict[str, Any]
     parameters: int
     bytes: int
     dtypes: tuple[str, ...]
@@ -35,31 +36,53 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A repository: the tokenizer's configuration and every part that is there."""
+    """A repository: what its tokenizer is, and every part that is there."""
 
-    config: PyraTokConfig
+    shape: dict[str, Any]
     tokenizer: PartFacts
     parts: tuple[PartFacts, ...]
+    has_processor: bool
 
 
 def model_facts(folder: Path) -> ModelFacts:
     """Read them without loading a weight. Raises PyraTokError if the folder holds no PyraTok model."""
     if not (folder / CONFIG_NAME).is_file():
         raise PyraTokError(f"{str(folder)!r} holds no model: it has no {CONFIG_NAME}")
+    kind = read_json(folder / CONFIG_NAME).get("model_type")
+    if kind != PyraTokConfig.model_type:
+        raise PyraTokError(f"{str(folder)!r} holds no PyraTok model: its {CONFIG_NAME} says model_type {kind!r}")
     try:
         config = PyraTokConfig.from_pretrained(folder)
-    except (ValueError, TypeError, OSError) as problem:
+    except (ValueError, TypeError, OSError, StrictDataclassError) as problem:
         raise PyraTokError(f"the configuration of {str(folder)!r} cannot be read: {problem}") from problem
     parts = [
         _part(folder, name, purpose) for name, purpose in PARTS.items() if (folder / name / CONFIG_NAME).is_file()
     ]
-    return ModelFacts(config, _part(folder, ".", "turns video into tokens and back"), tuple(parts))
+    tokenizer = _part(folder, ".", "turns video into tokens and back")
+    processors = (VIDEO_PROCESSOR_NAME, IMAGE_PROCESSOR_NAME, PROCESSOR_NAME)
+    return ModelFacts(_shape(config), tokenizer, tuple(parts), any((folder / name).is_file() for name in processors))
+
+
+def _shape(config: PyraTokConfig) -> dict[str, Any]:
+    """What a card says of a configuration, as plain values: templates are given nothing that they could act with."""
+    names = (
+        *(
+            "num_levels",
+            "patch_size",
+            "stage_channels",
+            "level_strides",
+            "level_stages",
+            "codebook_bits",
+            "hidden_size",
+        ),
+        *("text_hidden_size", "freeze_backbone", "lora_rank", "quantizer", "residual_text_scale"),
+    )
+    shape = {name: getattr(config, name) for name in names}
+    return {**shape, "is_wan_2_2": bool(config.backbone_config.get("is_residual"))}
 
 
 def _part(root: Path, name: str, purpose: str) -> PartFacts:
-    folder = root / name
-    config = json.loads((folder / CONFIG_NAME).read_text("utf-8"))
-    parameters, dtypes, files = 0, set(), sorted(folder.glob("*.safetensors"))
+    parameters, dtypes, files = 0, set(), _weight_files(root / name)
     for file in files:
         try:
             with safe_open(file, framework="np") as weights:
@@ -69,6 +92,18 @@ def _part(root: Path, name: str, purpose: str) -> PartFacts:
                     dtypes.add(view.get_dtype())
         except (SafetensorError, OSError) as problem:
             raise PyraTokError(f"the weights {str(file)!r} cannot be read: {problem}") from problem
-    return PartFacts(
-        name, purpose, config, parameters, sum(file.stat().st_size for file in files), tuple(sorted(dtypes))
-    )
+    return PartFacts(name, purpose, parameters, sum(file.stat().st_size for file in files), tuple(sorted(dtypes)))
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The file that transformers would load, or the shards that its index names. Raises PyraTokError if there is none."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if not (folder / INDEX).is_file():
+        raise PyraTokError(f"{str(folder)!r} holds no weights: it has no {WEIGHTS}")
+    names = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(names, dict) or not all(
+        isinstance(name, str) and Path(name).name == name for name in names.values()
+    ):
+        raise PyraTokError(f"{str(folder / INDEX)!r} names no shards that lie beside it")
+    return [folder / name for name in sorted(set(names.values()))]

@@ -1,5 +1,6 @@
 """A model's card: the bundled one is what the command makes of its files, and every figure in it comes from one of them."""
 
+import ast
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from huggingface_hub import ModelCard
 import pyratok
 from pyratok.hub_cards.card_figures import FIGURE_FILES, plain_text, render
 from pyratok.hub_cards.model_card import BUNDLED_NOTES, NOTES, TEMPLATES, model_card, write_model_card
+from pyratok.hub_cards.model_facts import model_facts
 from pyratok.pipelines.bundled_model import BUNDLED_FOLDER, install_into_cache
 
 FIGURE = re.compile(r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.])\d[\d,.]*\s?(?:%|dB)")
@@ -32,6 +34,16 @@ def numbers(content: Any) -> set[float]:
     if isinstance(content, list):
         return set().union(*map(numbers, content), set())
     return {content} if isinstance(content, int | float) else set()
+
+
+def figures_of(name: str, **changes: Any) -> dict[str, Any]:
+    """Figures of the bundled model that do not say which weights they are of."""
+    found = json.loads((BUNDLED_FOLDER / f"{name}.json").read_text("utf-8"))
+    return {key: value for key, value in {**found, **changes}.items() if key != "weights_fingerprint"}
+
+
+def write_figures(folder: Path, name: str, content: Any) -> None:
+    (folder / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
 
 
 @pytest.fixture
@@ -59,7 +71,7 @@ def test_its_metadata_is_valid_and_each_result_stands_in_a_file():
             if path.stem in FIGURE_FILES
         )
     )
-    assert len(results) >= 12
+    assert len(results) >= 13
     assert {result.metric_value for result in results} <= measured
     shown = [(result.task_type, result.dataset_name, result.metric_name) for result in results]
     assert len(set(shown)) == len(shown)
@@ -135,7 +147,7 @@ def test_a_residual_quantizer_is_not_said_to_look_at_text(tmp_path):
 
 
 def test_a_part_of_the_figures_is_enough(folder):
-    shutil.copy(BUNDLED_FOLDER / "evaluation.json", folder)
+    write_figures(folder, "evaluation", figures_of("evaluation"))
     (folder / "notes").mkdir()
     (folder / "notes" / "limits.md").write_text("- Of {{ evaluation.clips }} clips.\n")
     card = model_card(folder, licence="mit", notes=folder / "notes")
@@ -155,11 +167,11 @@ def test_a_part_of_the_figures_is_enough(folder):
         "{{ 7 * 7 }}{% raw %}",
         "[here](javascript:alert(1)) ![x](http://elsewhere/x.png) `code`",
         "quotes\" and ' and \\ and | and $math$ and &lt;b&gt;",
-        "colon: [list, {of: things}]",
+        "colon: [list, {of: things}] \U0001f600",
     ],
 )
 def test_a_name_made_to_attack_stays_a_name(folder, name):
-    shutil.copy(BUNDLED_FOLDER / "evaluation.json", folder)
+    write_figures(folder, "evaluation", figures_of("evaluation"))
     card = ModelCard(str(model_card(folder, repo_id=name)))
     assert metadata_problems(str(card), "model") == []
     assert card.data.model_name == name
@@ -171,17 +183,71 @@ def test_a_name_made_to_attack_stays_a_name(folder, name):
     assert first.startswith("# ")
     assert "\n# other" not in card.text
     assert "<script>" not in card.text
+    (code,) = re.findall(r"^```python\n(.*?)^```$", card.text, re.MULTILINE | re.DOTALL)
+    assert name in [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
 
 
 def test_figures_made_to_attack_are_refused_or_shown_as_they_are(folder):
-    figures = json.loads((BUNDLED_FOLDER / "evaluation.json").read_text("utf-8"))
-    figures["previews_psnr_clip"] = {"<img src=x onerror=alert(1)>": 20.0}
-    (folder / "evaluation.json").write_text(json.dumps(figures))
+    write_figures(
+        folder, "evaluation", figures_of("evaluation", previews_psnr_clip={"<img src=x onerror=alert(1)>": 20.0})
+    )
     assert "<img" not in model_card(folder).text
-    for content in ("[]", "not json", json.dumps({**figures, "ssim": "<b>high</b>"}), json.dumps({"clips": 1})):
-        (folder / "evaluation.json").write_text(content)
-        with pytest.raises(pyratok.PyraTokError):
+    for content in (
+        "[]",
+        "not json",
+        "[" * 100_000,
+        {"clips": 1},
+        figures_of("evaluation", ssim="<b>high</b>"),
+        figures_of("evaluation", clips="<b>many</b>"),
+    ):
+        write_figures(folder, "evaluation", content)
+        with pytest.raises(pyratok.PyraTokError, match="evaluation"):
             model_card(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("language", {"retrieval from levels 1": {"R@1": 0.1, "R@5": 0.2}}),
+        ("understanding", {"model": "mine", "top-1": 0.5}),
+        ("understanding", {"classification | a | b": {}}),
+        ("questions", {"with the video": "x"}),
+        ("questions", {"with the video": {"answers": [1], "mean_over_tasks": "<script>"}}),
+        ("questions", {"with the video": {"answers": [1], "mean_over_tasks": True}}),
+    ],
+)
+def test_figures_of_another_command_are_refused(folder, name, content):
+    write_figures(folder, name, content)
+    with pytest.raises(pyratok.PyraTokError, match=f"{name}.json has other figures than"):
+        model_card(folder)
+
+
+def test_figures_of_other_weights_are_refused(folder, tiny_model):
+    shutil.copy(BUNDLED_FOLDER / "evaluation.json", folder)
+    with pytest.raises(pyratok.PyraTokError, match="measured of other weights"):
+        model_card(folder)
+    own = {**figures_of("evaluation"), "weights_fingerprint": tiny_model.weights_fingerprint()}
+    write_figures(folder, "evaluation", own)
+    assert "26.40 dB" in model_card(folder).text
+
+
+def test_what_could_not_be_measured_is_said(folder):
+    changes = {"ssim": None, "levels": [3, 4], "code_use": [None, None, 0.3, 0.2], "perplexity": [None] * 4}
+    write_figures(folder, "evaluation", figures_of("evaluation", **changes))
+    card = model_card(folder)
+    assert "| SSIM | not known |" in card.text
+    assert "not known, not known, 30.0%, 20.0%" in card.text
+    assert "from levels 3, 4 alone" in card.text
+    assert "ssim" not in {result.metric_type for result in card.data.eval_results}
+
+
+def test_the_code_of_a_new_model_s_card_runs(folder, clip, tmp_path, monkeypatch):
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", model_card(folder).text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "card", "exec"), names)  # the folder is named as the model: "mine"
+    assert names["video"].shape == (1, 33, 3, 144, 256)
 
 
 def test_bad_input_is_refused(folder, tmp_path):
@@ -198,9 +264,48 @@ def test_bad_input_is_refused(folder, tmp_path):
     (notes / "limits.md").write_text("{{ evaluation.psnr_clip | db }}")
     with pytest.raises(pyratok.PyraTokError, match="cannot be filled in"):
         model_card(folder, notes=notes)
+    (notes / "limits.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(pyratok.PyraTokError, match="note .* cannot be read"):
+        model_card(folder, notes=notes)
+    for licence in ("mit\n---\n# x", "my <b> licence", ""):
+        with pytest.raises(pyratok.PyraTokError, match="a licence is named as on the Hub"):
+            model_card(folder, licence=licence)
+    (folder / "model.fp16.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    assert model_facts(folder).tokenizer.bytes == (folder / "model.safetensors").stat().st_size
     (folder / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(pyratok.PyraTokError, match="cannot be read"):
         model_card(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(pyratok.PyraTokError, match="holds no weights"):
+        model_card(folder)
+    for content, message in (
+        ('{"model_type": "bert"}', "no PyraTok model"),
+        ("{", "cannot be read"),
+        ("[" * 99_999, "cannot"),
+    ):
+        (folder / "config.json").write_text(content)
+        with pytest.raises(pyratok.PyraTokError, match=message):
+            model_card(folder)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ config.save_pretrained('written') }}",
+        "{{ facts.config.push_to_hub('x') }}",
+        "{% set _ = evaluation.update({'psnr_clip': 99.0}) %}",
+        "{% set _ = evaluation.levels.append(9) %}",
+        "{{ facts.parts.__class__.__mro__[1].__subclasses__() }}",
+    ],
+)
+def test_a_note_changes_nothing(folder, tmp_path, monkeypatch, attack):
+    monkeypatch.chdir(tmp_path)
+    write_figures(folder, "evaluation", figures_of("evaluation"))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "limits.md").write_text(attack)
+    with pytest.raises(pyratok.PyraTokError, match="cannot be filled in"):
+        model_card(folder, notes=tmp_path / "notes")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "notes"]
 
 
 def test_notes_are_no_code():
