@@ -11,10 +11,10 @@ from huggingface_hub.utils import disable_progress_bars
 
 from ..hub_cards.model_card import CARD_FILE, write_model_card
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.repository_upload import upload_repository
 from ..pipelines.bundled_model import BUNDLED_ID, resolve_model
 from ..pipelines.model_loading import check_component, check_model
 from ..pipelines.remote_pipelines import add_remote_code
-from ..pipelines.repository_upload import upload_repository
 from ..pipelines.text_to_video_loading import ALIGNMENT, PRIOR, component_folder, tokenizer_folder
 from .hub_errors import hub_errors
 from .model_use import be_quiet

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 from diffusers.utils.accelerate_utils import apply_forward_hook
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import can_return_tuple
@@ -19,6 +20,7 @@ from .backbone import decode_latents, encode_features, encode_features_and_laten
 from .backbone_loading import backbone_settings, copy_backbone_weights, load_backbone
 from .binary_codebook import BinaryCodebook, codes_to_bits
 from .chunks import check_chunk_frames, chunk_bounds, chunks_of_stream, level_bounds, pad_chunk
+from .errors import PyraTokError
 from .input_checks import (
     check_codes,
     check_levels,
@@ -33,6 +35,7 @@ from .lapq import LaPQPyramid, PyramidOutput
 from .level_dropout import level_subsets
 from .level_fusion import LevelFusion
 from .lora import LoraMerging, add_lora, lora_layers
+from .lora_files import LoraFiles
 from .outputs import PyraTokDecoderOutput, PyraTokEncoderOutput, PyraTokOutput
 from .residual_quantizer import ResidualQuantizer, ResidualSum
 from .streaming_state import StreamingState
@@ -62,7 +65,7 @@ class PyraTokPreTrainedModel(SharesCode, PreTrainedModel):
         initialize_module(module)
 
 
-class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
+class PyraTokModel(LoraMerging, LoraFiles, PyraTokPreTrainedModel):
     """Video <-> tokens at several depths of a causal video VAE.
 
     Videos are (B, T, C, H, W) in [-1, 1], of any T, H, W from 1 up: they are padded inside (see `token_grids`) and come back in
@@ -109,10 +112,15 @@ class PyraTokModel(LoraMerging, PyraTokPreTrainedModel):
             config: settings of `PyraTokConfig` other than `backbone_config`.
 
         Raises:
-            TypeError: if `vae` is none of these. ValueError: if the configuration does not fit the VAE, or a file holds none.
+            TypeError: if `vae` is none of these, or for an unknown setting. PyraTokError, a ValueError: if the configuration
+                does not fit the VAE, or a file holds none.
         """
         vae = load_backbone(vae, **(loading_options or {}))
-        model = cls(PyraTokConfig(backbone_config=backbone_settings(vae), **config)).to(vae.device, vae.dtype)
+        try:
+            settings = PyraTokConfig(backbone_config=backbone_settings(vae), **config)
+        except StrictDataclassError as problem:
+            raise PyraTokError(f"these settings do not fit the VAE: {problem.__cause__ or problem}") from problem
+        model = cls(settings).to(vae.device, vae.dtype)
         copy_backbone_weights(vae, model.backbone)
         return model.eval()
 

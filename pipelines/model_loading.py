@@ -4,17 +4,12 @@ import os
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import constants
-from huggingface_hub.errors import (
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    StrictDataclassError,
-)
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModel, PreTrainedModel
 
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.hub_reasons import reason_of_hub
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from .bundled_model import BUNDLED_ID, resolve_model
 
@@ -93,26 +88,11 @@ def complete_model(kind: Any, name: str, source: str, **options: Any) -> Any:
 
 def reason_of(problem: Exception) -> str:
     """The first line of an error's message; of a wrong configuration that of the rule which it breaks; of the Hub its sense."""
-    if (of_hub := _reason_of_hub(problem)) is not None:
+    if (of_hub := reason_of_hub(problem)) is not None:
         return of_hub
     cause = problem.__cause__ if isinstance(problem, StrictDataclassError) else None
     lines = str(cause or problem).strip().splitlines()
     return lines[0] if lines else type(problem).__name__
-
-
-def _reason_of_hub(problem: BaseException) -> str | None:
-    """What stands behind an error that transformers or diffusers made of one of the hub client's; None behind others."""
-    cause: BaseException | None = problem
-    while cause is not None:
-        if isinstance(cause, RevisionNotFoundError):
-            return "the Hub has no such revision of it"
-        if isinstance(cause, RepositoryNotFoundError):
-            return "the Hub has no such model, or not for you; if it is private, log in with `hf auth login`"
-        if isinstance(cause, LocalEntryNotFoundError):
-            why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the Hub does not answer"
-            return f"it is not in the local cache, and {why}"
-        cause = cause.__cause__
-    return None
 
 
 def _some(found: object) -> str:

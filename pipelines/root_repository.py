@@ -15,11 +15,11 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
+from ..modeling_pyratok.repository_upload import upload_repository
 from .bundled_model import BUNDLED_ID, resolve_model
 from .component_classes import COMPONENT_CLASSES, LIBRARY
 from .model_loading import Model, check_component, check_model, load_component, load_variant
 from .remote_pipelines import add_remote_code
-from .repository_upload import upload_repository
 
 ROOT_COMPONENTS = ("vq_model", "video_processor")
 """Components that lie at the root. The processor's file is given its older name, preprocessor_config.json, there:

@@ -17,7 +17,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from pyratok.pipelines.remote_pipelines import add_remote_code
-from pyratok.pipelines.repository_upload import upload_repository
+from pyratok.modeling_pyratok.repository_upload import upload_repository
 from tiny_repository import push_language_model, save_tiny_repository, tiny_text_to_video
 
 api, told = HfApi(), {}

@@ -1,0 +1,19 @@
+"""What stands behind an error with the Hub, for people."""
+
+from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+
+def reason_of_hub(problem: BaseException) -> str | None:
+    """The sense of an error of the hub client, or of one that a library made of it; None for any other error."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, RevisionNotFoundError):
+            return "the Hub has no such revision of it"
+        if isinstance(cause, RepositoryNotFoundError):
+            return "the Hub has no such repository, or not for you; if it is private, log in with `hf auth login`"
+        if isinstance(cause, LocalEntryNotFoundError):
+            why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the Hub does not answer"
+            return f"it is not in the local cache, and {why}"
+        cause = cause.__cause__
+    return None

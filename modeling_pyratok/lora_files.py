@@ -1,0 +1,207 @@
+"""The LoRA of an encoder alone, in peft's files: small enough to share, for whoever has the VAE that it belongs to."""
+
+import copy
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard, ModelCardData, snapshot_download
+from peft import LoraConfig, get_peft_model_state_dict
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from .atomic_writing import atomic_path
+from .backbone import modules_without_use
+from .errors import PyraTokError
+from .hub_reasons import reason_of_hub
+from .lora import ADAPTER, add_lora, lora_layers
+from .repository_upload import CARD, upload_repository
+from .weights_file import LARGEST_CONFIG, WeightsFile, check_shapes, shown
+from .weights_fingerprint import fingerprint
+
+PREFIX = "base_model.model.encoder."
+"""How peft calls a tensor of the encoder, seen from the VAE."""
+
+BASE = "pyratok_base_fingerprint"
+"""In the metadata of the weights: the SHA-256 of the encoder's weights that they belong to."""
+
+CARD_TEXT = """
+# {name}
+
+LoRA for the encoder of a [PyraTok](https://arxiv.org/abs/2601.16210) tokenizer, rank {rank}, in the format of peft. It belongs
+to encoders with the fingerprint `{base}`, and to no others.
+
+```python
+model.load_lora("{repo}")  # of a `PyraTokModel` around that VAE
+```
+"""
+
+
+class LoraFiles:
+    """`save_lora` and `load_lora` for a `PyraTokModel`."""
+
+    def encoder_fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of the encoder's own weights, without LoRA, whether that is merged or not."""
+        start = "backbone.encoder."
+        weights = {
+            name.removeprefix(start).replace(".base_layer.", "."): tensor
+            for name, tensor in self.unmerged_state_dict().items()
+            if name.startswith(start) and ".lora_" not in name
+        }
+        return fingerprint(weights)
+
+    def save_lora(
+        self,
+        save_directory: str | os.PathLike[str],
+        dtype: torch.dtype | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save the encoder's LoRA factors alone: `adapter_config.json` and `adapter_model.safetensors`, as peft does.
+
+        Of the full-size model at rank 16 they take 17.7 MB in float32. What PyraTok adds around the encoder is no part of it.
+
+        Args:
+            save_directory: created if it does not exist.
+            dtype: of the file, `torch.bfloat16` for half the size; by default that of the factors, and nothing is rounded.
+            push_to_hub: whether to upload the folder as well.
+            kwargs: for the upload: `repo_id`, by default the folder's name, `revision`, `private`, `token`, `commit_message`.
+
+        Raises:
+            PyraTokError: if the model has no LoRA, or the folder cannot be written.
+        """
+        layers = dict(lora_layers(self.backbone.encoder))
+        if not layers:
+            raise PyraTokError("the model has no LoRA: its lora_rank is 0")
+        folder, base = Path(save_directory), self.encoder_fingerprint()
+        folder.mkdir(parents=True, exist_ok=True)
+        factors = {
+            f"{PREFIX}{name}": tensor.detach().to("cpu", dtype).contiguous()
+            for name, tensor in get_peft_model_state_dict(self.backbone.encoder, adapter_name=ADAPTER).items()
+        }
+        with atomic_path(folder / SAFETENSORS_WEIGHTS_NAME) as path:
+            save_file(factors, path, metadata={"format": "pt", BASE: base})
+        targets = [f"encoder.{name}" for name in layers]
+        rank, alpha = self.config.lora_rank, self.config.lora_alpha
+        LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, inference_mode=True).save_pretrained(str(folder))
+        if push_to_hub:
+            repo_id = kwargs.pop("repo_id", folder.resolve().name)
+            if not (folder / CARD).is_file():
+                values = {"name": repo_id.split("/")[-1], "repo": repo_id, "rank": rank, "base": base}
+                data = ModelCardData(library_name="peft", tags=["pyratok", "lora"])
+                ModelCard(f"---\n{data.to_yaml()}\n---\n{CARD_TEXT.format(**values)}").save(folder / CARD)
+            upload_repository(folder, repo_id, **kwargs)
+
+    def load_lora(
+        self,
+        id_or_folder: str | os.PathLike[str],
+        revision: str | None = None,
+        token: str | bool | None = None,
+        force: bool = False,
+    ) -> None:
+        """Put LoRA factors that `save_lora` wrote in the place of the encoder's; merged LoRA is merged again with them.
+
+        A model without LoRA is given it. Nothing is changed if an error is raised.
+
+        Args:
+            id_or_folder, revision, token: a folder, or a Hub id with a branch, tag or commit.
+            force: take factors that belong to other weights, which is seldom of use.
+
+        Raises:
+            PyraTokError: if there is none, if it is damaged, or if it does not fit: another rank or alpha, other layers, other
+                weights of the encoder. Weights that were rounded are others: load a LoRA before `model.to(torch.bfloat16)`.
+        """
+        name = repr(os.fspath(id_or_folder))
+        folder = _lora_folder(id_or_folder, revision, token)
+        with _weights(folder, name) as weights:
+            rank, alpha = _rank_and_alpha(folder, name)
+            if self.config.lora_rank and (self.config.lora_rank, self.config.lora_alpha) != (rank, alpha):
+                raise PyraTokError(
+                    f"the LoRA {name} has rank {rank} and alpha {alpha:g}, the model {self.config.lora_rank} and "
+                    f"{self.config.lora_alpha:g}; give the model lora_rank={rank}, lora_alpha={alpha:g}"
+                )
+            if not force:
+                self._check_base(folder / SAFETENSORS_WEIGHTS_NAME, name)
+            wanted = self._wanted_factors(rank)
+            check_shapes(f"the LoRA {name}", weights.shapes, wanted)
+            self._take_factors(rank, alpha, {factor: weights.tensor(factor) for factor in wanted})
+
+    def _check_base(self, file: Path, name: str) -> None:
+        with safe_open(file, framework="pt") as weights:
+            base = str((weights.metadata() or {}).get(BASE))
+        own = self.encoder_fingerprint()
+        if base != own:
+            raise PyraTokError(
+                f"the LoRA {name} belongs to an encoder with the fingerprint {shown(base[:12])}, and that of this model, in "
+                f"{self.dtype}, is {own[:12]}; force=True takes it nevertheless"
+            )
+
+    def _wanted_factors(self, rank: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the factors of this encoder, by their names in a file, whether it has any yet or not."""
+        encoder = self.backbone.encoder
+        if not self.config.lora_rank:
+            config = copy.deepcopy(self.config)
+            config.lora_rank = rank
+            with torch.device("meta"):
+                encoder = type(self)(config).backbone.encoder
+        state = get_peft_model_state_dict(encoder, adapter_name=ADAPTER)
+        return {f"{PREFIX}{name}": tuple(tensor.shape) for name, tensor in state.items()}
+
+    @torch.no_grad()
+    def _take_factors(self, rank: int, alpha: float, factors: dict[str, torch.Tensor]) -> None:
+        if not self.config.lora_rank:
+            without_use = modules_without_use(self.backbone, self._last_stage, self._is_residual)
+            add_lora(self.backbone.encoder, rank, alpha, excluded=without_use)
+            self.config.lora_rank, self.config.lora_alpha = rank, alpha
+            self._freeze()
+        layers = list(lora_layers(self.backbone.encoder))
+        was_merged = any(layer.merged for _, layer in layers)
+        self.unmerge_lora()
+        for name, layer in layers:
+            for part, factor in (("lora_A", layer.lora_A), ("lora_B", layer.lora_B)):
+                factor[ADAPTER].weight.copy_(factors[f"{PREFIX}{name}.{part}.weight"])
+        if was_merged:
+            self.merge_lora()
+
+
+def _lora_folder(id_or_folder: str | os.PathLike[str], revision: str | None, token: str | bool | None) -> Path:
+    """The folder itself, or where the Hub's files lie after a download. Raises PyraTokError."""
+    name = os.fspath(id_or_folder)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        try:
+            files = [CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME]
+            folder = Path(snapshot_download(name, revision=revision, token=token, allow_patterns=files))
+        except (OSError, ValueError) as problem:
+            reason = (
+                reason_of_hub(problem) or f"it is no folder, and of the Hub: {str(problem).strip().splitlines()[0]}"
+            )
+            raise PyraTokError(f"the LoRA {name!r} cannot be loaded: {reason}") from problem
+    return folder
+
+
+def _weights(folder: Path, name: str) -> WeightsFile:
+    for needed in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+        if not (folder / needed).is_file():
+            raise PyraTokError(f"there is no LoRA in {name}: it has no {needed}")
+    return WeightsFile(folder / SAFETENSORS_WEIGHTS_NAME)
+
+
+def _rank_and_alpha(folder: Path, name: str) -> tuple[int, float]:
+    path = folder / CONFIG_NAME
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError("it is too large")
+        settings = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as problem:
+        raise PyraTokError(f"{CONFIG_NAME} of the LoRA {name} cannot be read: {problem}") from problem
+    rank, alpha = settings.get("r"), settings.get("lora_alpha")
+    is_number = type(alpha) in (int, float) and math.isfinite(alpha) and alpha > 0
+    if settings.get("peft_type") != "LORA" or type(rank) is not int or rank < 1 or not is_number:
+        said = json.dumps({key: settings.get(key) for key in ("peft_type", "r", "lora_alpha")})
+        raise PyraTokError(f"{name} holds no LoRA that can be read here: its {CONFIG_NAME} says {shown(said)}")
+    return rank, float(alpha)
