@@ -4,6 +4,7 @@ Set PYRATOK_SCREENSHOTS to a folder to look at the pages.
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +57,7 @@ def address(tmp_path_factory) -> Iterator[str]:
         _wait_for(f"http://127.0.0.1:{port}", app, log)
         yield f"http://127.0.0.1:{port}"
         assert app.poll() is None, log.read_text()
-        assert "Traceback" not in log.read_text(), log.read_text()
+        assert "a handler failed" not in log.read_text(), log.read_text()
     finally:
         app.terminate()
         app.wait(timeout=30)
@@ -256,6 +259,57 @@ def test_nothing_in_the_page_can_ask_another_host(address, browser):
     )
     assert "elsewhere.invalid" in blocked
     page.close()
+
+
+def test_no_file_is_served_but_those_of_visitors_and_examples(address):
+    example = SPACE / "examples" / "park" / "park.safetensors"
+    assert requested(address, f"/gradio_api/file={example}") == (200, example.read_bytes())
+    for path in (SPACE / "app.py", example.parent / ".." / ".." / "app.py", "/etc/passwd", "../app.py", "app.py"):
+        for quoted in (str(path), urllib.parse.quote(str(path), safe="")):
+            status, body = requested(address, f"/gradio_api/file={quoted}")
+            assert status in (403, 404) and b"import" not in body and b"root:" not in body
+
+
+def test_an_upload_cannot_leave_its_folder(address):
+    for name in ("../../escaped.mp4", "/tmp/escaped.mp4", "..\\..\\escaped.mp4"):
+        body = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\nvideo\r\n--x--\r\n'.encode()
+        status, answer = requested(address, "/gradio_api/upload", body)
+        if status == 200:
+            (path,) = json.loads(answer)
+            assert re.fullmatch(r".*/gradio/[0-9a-f]{64}/[^/\\]+", os.path.normpath(path))
+
+
+def test_a_script_cannot_have_files_of_the_server_processed(address, short_clips):
+    """Any path may be sent to a handler; only uploads are taken."""
+    with urllib.request.urlopen(f"{address}/config") as answer:
+        config = json.load(answer)
+    upload_id = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "reconstruct-upload")
+    handler = next(d["id"] for d in config["dependencies"] if upload_id in d["inputs"])
+
+    def messages(path: str) -> bytes:
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        data = {"data": [file, False, None], "fn_index": handler, "session_hash": "script", "trigger_id": upload_id}
+        status, joined = requested(address, "/gradio_api/queue/join", json.dumps(data).encode(), "application/json")
+        return requested(address, "/gradio_api/queue/data?session_hash=script")[1] if status == 200 else joined
+
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="city.mp4"\r\n\r\n'
+    body = head + short_clips["city"].read_bytes() + b"\r\n--x--\r\n"
+    (uploaded,) = json.loads(requested(address, "/gradio_api/upload", body)[1])
+    assert b'"success":true' in messages(uploaded).replace(b": ", b":")
+    for path in (str(SPACE / "examples" / "park" / "original.mp4"), "/etc/passwd"):
+        refused = messages(path)
+        assert b'"success":true' not in refused.replace(b": ", b":")
+        assert b"original.mp4" not in refused and b"passwd" not in refused  # no path in the message
+
+
+def requested(address: str, path: str, body: bytes | None = None, kind: str = "multipart/form-data; boundary=x"):
+    """(status, body) of a GET, or of a POST if there is a body."""
+    request = urllib.request.Request(f"{address}{path}", body, {"Content-Type": kind} if body else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as problem:
+        return problem.code, problem.read()
 
 
 def test_two_visitors_at_once_see_their_own_clips(new_page, short_clips, tmp_path):

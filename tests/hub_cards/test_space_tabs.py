@@ -5,6 +5,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import av
 import clip_masks
 import generation_tab
 import gradio as gr
@@ -108,6 +109,22 @@ def test_the_name_of_an_upload_is_nowhere_but_in_the_harmless_name_of_the_tokens
     assert [name for name in files if "onerror" in name] == ["img_src_x_onerror_alert_1.safetensors"]
     assert all("<" not in name for name in files)
     assert "onerror" not in "".join(map(str, [shown[4], *shown[6:]]))
+
+
+def test_what_a_file_says_of_itself_is_nowhere(upload, tmp_path):
+    frames = read_video(upload)[0]
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        container.metadata.update(title=ATTACK, comment=ATTACK, artist="../../etc/passwd")
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 36, "yuv420p"
+        for frame in frames.numpy():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert b"onerror" in (tmp_path / "clip.mp4").read_bytes()
+    folder, *outputs = reconstruct_upload(str(tmp_path / "clip.mp4"), False, None, quiet)
+    files = list(Path(folder).iterdir())
+    assert len(files) == 11 and all(b"onerror" not in path.read_bytes() for path in files)
+    assert "onerror" not in "".join(map(str, outputs))
 
 
 def test_a_failure_leaves_no_folder_and_shows_no_path(upload, temporary_folder, monkeypatch, caplog):
