@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import PreTrainedConfig
 
 from .backbone_rules import DOWNSAMPLING, MULTIPLIERS, TEMPORAL_STRIDE, check_backbone
@@ -19,6 +20,11 @@ LOSS_WEIGHTS = tuple(
 
 MAX_LEVELS = 16
 """More would not fit a token file."""
+
+
+def _as_saved(backbone: dict[str, Any]) -> dict[str, Any]:
+    """As after a JSON round trip, so that a saved configuration equals the original."""
+    return {name: list(value) if isinstance(value, list | tuple) else value for name, value in backbone.items()}
 
 
 @strict
@@ -120,8 +126,7 @@ class PyraTokConfig(SharesCode, PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         backbone = WAN_2_2_VAE if self.backbone_config is None else self.backbone_config
-        # As after a JSON round trip, so that a saved configuration equals the original.
-        self.backbone_config = {k: list(v) if isinstance(v, list | tuple) else v for k, v in backbone.items()}
+        self.backbone_config = _as_saved(backbone)
         self.level_stages = tuple(self.level_stages)
         self.level_strides = tuple(tuple(stride) for stride in self.level_strides)
         self.residual_text_sizes = tuple(self.residual_text_sizes)
@@ -154,9 +159,15 @@ class PyraTokConfig(SharesCode, PreTrainedConfig):
             backbone_config: as for `PyraTokConfig`, by default the Wan 2.1 VAE.
             num_levels: how many residual levels.
             overrides: other settings. `codebook_bits` and `hidden_size` are the channels of the latent.
+
+        Raises:
+            what `PyraTokConfig` raises.
         """
-        backbone = dict(WAN_2_1_VAE if backbone_config is None else backbone_config)
-        check_backbone(backbone)
+        backbone = _as_saved(WAN_2_1_VAE if backbone_config is None else backbone_config)
+        try:
+            check_backbone(backbone)  # sizes of the levels are made of it
+        except ValueError as problem:
+            raise StrictDataclassClassValidationError("validate_backbone", problem) from problem
         width, stages = backbone.get("z_dim", 16), len(backbone.get("dim_mult", MULTIPLIERS))
         stride = (TEMPORAL_STRIDE, (backbone.get("patch_size") or 1) * 2 ** (stages - 1))
         settings: dict[str, Any] = {

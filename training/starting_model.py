@@ -6,6 +6,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 
 from ..configuration.configuration_pyratok import TRAINING_FIELDS, PyraTokConfig
+from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..pipelines.model_loading import load_model
 from .settings import SettingsError, TrainingSettings
@@ -32,6 +33,10 @@ def starting_model(settings: TrainingSettings) -> PyraTokModel:
         return model
     except (StrictDataclassError, TypeError) as error:  # the rule that was broken is the cause
         raise SettingsError(f"model_config: {error.__cause__ or error}") from error
+    except PyraTokError as error:
+        if isinstance(error.__cause__, StrictDataclassError):  # around a backbone
+            raise SettingsError(f"model_config: {error}") from error
+        raise
     except OSError as error:
         raise SettingsError(f"the backbone {settings.backbone} cannot be loaded: {error}") from error
 
