@@ -9,12 +9,12 @@ import typer
 from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, SAFE_WEIGHTS_NAME
 
 from ..configuration.configuration_pyratok import PyraTokConfig
-from ..modeling_pyratok.backbone_loading import backbone_of
+from ..modeling_pyratok.backbone_loading import backbone_of, is_residual_checkpoint
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
-from ..modeling_pyratok.residual_checkpoint import is_residual_checkpoint, load_residual_checkpoint
+from ..modeling_pyratok.residual_checkpoint import load_residual_checkpoint
 from ..modeling_pyratok.wan_names import MARK
-from ..modeling_pyratok.weights_file import WeightsFile, read_settings
+from ..modeling_pyratok.weights_file import WeightsFile, read_settings, some_of
 from ..pipelines.reconstruction_pipeline import PyraTokReconstructionPipeline
 from .errors_for_people import argument_errors, memory_errors
 from .model_use import be_quiet
@@ -29,7 +29,10 @@ def convert(
     source: Annotated[str, typer.Argument(help="A .safetensors file, or the folder that diffusers wrote.")],
     output: Annotated[str, typer.Argument(help="The model folder to write.")],
     seed: Annotated[
-        int, typer.Option("--seed", help="For the new layers around a VAE, which are not trained yet.")
+        int,
+        typer.Option(
+            "--seed", min=0, max=2**63 - 1, help="For the new layers around a VAE, which are not trained yet."
+        ),
     ] = 0,
 ) -> None:
     """Make a model folder of a checkpoint of others. What SOURCE is shows in its tensors:
@@ -54,13 +57,22 @@ def convert(
 
 
 def _check_output(source: str, output: Path) -> None:
-    """Raise PyraTokError if the output would take the place of the source, or of files of something else than PyraTok."""
-    for name in FILES:
-        if (output / name).exists() and Path(source).is_file() and os.path.samefile(output / name, source):
+    """Raise PyraTokError if the output would take the place of anything but a tokenizer of PyraTok that lies there alone."""
+    present = [name for name in FILES if (output / name).exists()]
+    for name in present:
+        if Path(source).is_file() and os.path.samefile(output / name, source):
             raise PyraTokError(f"{str(output / name)!r} is what is to be converted; give another output folder")
-    if (output / CONFIG_NAME).is_file() and read_settings(output).get("model_type") != PyraTokConfig.model_type:
+    if not present:
+        return
+    if read_settings(output).get("model_type") != PyraTokConfig.model_type:
         raise PyraTokError(
-            f"the folder {str(output)!r} holds another model, going by its {CONFIG_NAME}; give another one"
+            f"the folder {str(output)!r} holds another model, going by its {present[0]}; give another one"
+        )
+    beside = sorted(path.name for path in output.iterdir() if path.name not in FILES and not path.name.startswith("."))
+    if beside:
+        raise PyraTokError(
+            f"the folder {str(output)!r} holds more than a tokenizer ({some_of(beside)}), which would not fit another one; "
+            "give another folder"
         )
 
 

@@ -1,6 +1,5 @@
 """Taking over the weights of a pretrained `AutoencoderKLWan`."""
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +22,16 @@ QUANTIZER = "lapq_"
 STATISTICS = ("latents_mean", "latents_std")
 """Settings that no tensor shows; diffusion models take latents with them."""
 
+LARGEST = torch.finfo(torch.float32).max
+"""Of a number in them."""
+
 
 def load_backbone(vae: AutoencoderKLWan | str | os.PathLike, **loading_options: Any) -> AutoencoderKLWan:
     """The VAE itself, or the one in a file, a folder or a Hub repository.
 
     Args:
-        vae: a safetensors file may have diffusers' names or those of Wan's own checkpoints.
+        vae: a safetensors file may have diffusers' names or those of Wan's own checkpoints. A Hub id cannot end as files
+            of weights do, in .safetensors or .pt for example.
         loading_options: for diffusers' `from_pretrained`; a file takes none.
 
     Raises:
@@ -39,7 +42,13 @@ def load_backbone(vae: AutoencoderKLWan | str | os.PathLike, **loading_options: 
         return vae
     if not isinstance(vae, str | os.PathLike):
         raise TypeError(f"vae must be an AutoencoderKLWan, a file, a folder or a Hub id, got {type(vae).__name__}")
-    if Path(vae).is_file() or Path(vae).suffix.lower() in (EXTENSION, *PICKLES):
+    path = Path(vae)
+    if not path.exists() and path.suffix.lower() in (EXTENSION, *PICKLES):
+        raise PyraTokError(
+            f"there is no file or folder {os.fspath(vae)!r}, and what ends in {path.suffix} cannot be a Hub id here: download "
+            "the repository, and give its folder"
+        )
+    if path.is_file():
         if loading_options:
             raise PyraTokError(
                 f"the file {os.fspath(vae)!r} takes no loading options, got {', '.join(loading_options)}"
@@ -52,9 +61,14 @@ def load_backbone(vae: AutoencoderKLWan | str | os.PathLike, **loading_options: 
     return loaded
 
 
+def is_residual_checkpoint(weights: WeightsFile) -> bool:
+    """Whether tensors are there that the authors' layout alone has; `load_residual_checkpoint` says whether it is whole."""
+    return any(name.startswith(QUANTIZER) for name in weights.shapes)
+
+
 def backbone_of(weights: WeightsFile, progress: Progress = iter) -> AutoencoderKLWan:
     """The VAE whose tensors, and no others, the file holds; bit for bit, all in one type. Raises PyraTokError."""
-    if any(name.startswith(QUANTIZER) for name in weights.shapes):
+    if is_residual_checkpoint(weights):
         raise PyraTokError(
             f"{weights.name} is no VAE alone but the checkpoint of PyraTok's authors: `pyratok convert` makes a model of it"
         )
@@ -78,7 +92,7 @@ def _statistics(settings: Mapping[str, Any], channels: int) -> dict[str, list[fl
 def _are_numbers(values: object, count: int) -> bool:
     if not isinstance(values, list) or len(values) != count:
         return False
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    return all(type(value) in (int, float) and abs(value) <= LARGEST for value in values)  # a bool is an int too
 
 
 def backbone_settings(vae: AutoencoderKLWan) -> dict[str, Any]:

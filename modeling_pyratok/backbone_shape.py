@@ -12,6 +12,9 @@ from ..configuration.backbone_rules import TEMPORAL_STRIDE, check_backbone
 from .errors import PyraTokError
 from .weights_file import Shape, check_shapes
 
+MAX_STAGES, MAX_BLOCKS = 8, 8
+"""Stages of a VAE, and residual blocks of a stage; Wan's have 4 and 2. More would cost time before they are refused."""
+
 FLAT_BLOCK = re.compile(r"encoder\.down_blocks\.(\d{1,4})\.(conv1|resample\.1)\.weight")
 NESTED_BLOCK = re.compile(r"encoder\.down_blocks\.(\d{1,4})\.resnets\.(\d{1,4})\.conv1\.weight")
 
@@ -33,6 +36,7 @@ def backbone_shape(
     out_channels, decoder_width = (_size(source, shapes, "decoder.conv_out.weight", axis) for axis in (0, 1))
     is_nested = any(map(NESTED_BLOCK.fullmatch, shapes))
     widths, num_blocks, halves_time = (_nested_stages if is_nested else _flat_stages)(source, shapes)
+    _check_counts(source, max(len(widths), len(halves_time)), num_blocks)
     multipliers = [width // base for width in widths]
     patch_size = math.isqrt(in_channels // 3)
     settings = {
@@ -57,6 +61,14 @@ def backbone_shape(
         wanted = AutoencoderKLWan(**settings).state_dict()
     check_shapes(source, shapes, {name: tuple(tensor.shape) for name, tensor in wanted.items()}, called)
     return settings
+
+
+def _check_counts(source: str, num_stages: int, num_blocks: int) -> None:
+    if num_stages > MAX_STAGES or num_blocks > MAX_BLOCKS * max(1, num_stages):
+        raise PyraTokError(
+            f"{source} holds no Wan VAE: its encoder has {num_stages} stages with {num_blocks} residual blocks, and may have "
+            f"{MAX_STAGES} with {MAX_BLOCKS} in each"
+        )
 
 
 def _size(source: str, shapes: Mapping[str, Shape], name: str, axis: int) -> int:

@@ -11,13 +11,14 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 
 from ..configuration.configuration_pyratok import PyraTokConfig
+from .backbone_loading import QUANTIZER
 from .backbone_shape import backbone_shape
 from .binary_codebook import codes_to_bits
 from .errors import PyraTokError
 from .modeling_pyratok import PyraTokModel
-from .weights_file import Progress, Shape, WeightsFile, check_shapes
+from .weights_file import DTYPES, Progress, Shape, WeightsFile, check_shapes
 
-TEXT_MAP, LEVELS = "lapq_text_mlp.", "lapq_quantizer.layers."
+TEXT_MAP, LEVELS = f"{QUANTIZER}text_mlp.", f"{QUANTIZER}quantizer.layers."
 LEVEL = re.compile(re.escape(LEVELS) + r"(\d{1,4})\.")
 
 OUR_LEVEL = re.compile(r"pyramid\.attentions\.(\d+)\.(\w+)\.(.+)")
@@ -28,13 +29,11 @@ THEIR_LAYERS = {
     "attention": "cross_attn",
 }
 
+TABLE_TYPES = {*DTYPES, "I64", "I32"}
+"""As safetensors calls them: types that a table may be stored in."""
+
 HEADS = 2
 """Of the attention, where no config.json says how many: what the authors' code for inference sets."""
-
-
-def is_residual_checkpoint(weights: WeightsFile) -> bool:
-    """Whether tensors are there that this layout alone has; `load_residual_checkpoint` says whether it is whole."""
-    return any(name.startswith((TEXT_MAP, LEVELS)) for name in weights.shapes)
 
 
 def their_name(name: str) -> str | None:
@@ -55,36 +54,51 @@ def load_residual_checkpoint(weights: WeightsFile, progress: Progress = iter) ->
             model can have these sizes.
     """
     config = _configuration(weights)
-    model = PyraTokModel(config)
-    names = {theirs: ours for ours in model.state_dict() if (theirs := their_name(ours)) is not None}
-    shapes = {theirs: tuple(model.state_dict()[ours].shape) for theirs, ours in names.items()}
-    bits = config.codebook_bits
-    for level in range(config.num_levels):
-        shapes |= {f"{LEVELS}{level}.bitmask": (bits,), f"{LEVELS}{level}.codebook": (2**bits, bits)}
-    check_shapes(weights.name, weights.shapes, shapes)
-    tables = _tables(bits)
-    model = model.to(weights.dtype_of(names))
+    names = _checked_names(weights, config)
+    tables = _tables(config.codebook_bits)
+    model = PyraTokModel(config).to(weights.dtype_of(names))
     parameters = model.state_dict(keep_vars=True)
     with torch.no_grad():
         for name in progress(list(weights.shapes)):
             if name in names:
                 parameters[names[name]].copy_(weights.tensor(name))
-            elif not torch.equal(weights.tensor(name).double(), tables[name.rpartition(".")[2]].double()):
+            elif not _is_table(weights, name, tables[name.rpartition(".")[2]]):
                 raise PyraTokError(
-                    f"{weights.name} has another code than signs: {name} is not the table for {bits} bits"
+                    f"{weights.name} has another code than signs: {name}, of type {weights.types[name]}, is not the table for "
+                    f"{config.codebook_bits} bits"
                 )
     return model.eval()
 
 
+def _checked_names(weights: WeightsFile, config: PyraTokConfig) -> dict[str, str]:
+    """Ours of every tensor but the tables, by theirs. Raises PyraTokError unless the model's tensors, and no others, are there.
+
+    Nothing of the model's size is allocated: a size that one tensor claims may be far beyond what the file holds.
+    """
+    with torch.device("meta"):
+        wanted = PyraTokModel(config).state_dict()
+    names = {theirs: ours for ours in wanted if (theirs := their_name(ours)) is not None}
+    shapes = {theirs: tuple(wanted[ours].shape) for theirs, ours in names.items()}
+    bits = config.codebook_bits
+    for level in range(config.num_levels):
+        shapes |= {f"{LEVELS}{level}.bitmask": (bits,), f"{LEVELS}{level}.codebook": (2**bits, bits)}
+    check_shapes(weights.name, weights.shapes, shapes)
+    return names
+
+
 def _tables(num_bits: int) -> dict[str, torch.Tensor]:
     """The two tables that every level has: what a channel weighs in an index, (d,), and the signs of an index, (2^d, d)."""
-    weights = 2 ** torch.arange(num_bits).flip(0)
+    weights = 2.0 ** torch.arange(num_bits).flip(0)
     return {"bitmask": weights, "codebook": codes_to_bits(torch.arange(2**num_bits), num_bits).flip(-1)}
+
+
+def _is_table(weights: WeightsFile, name: str, table: torch.Tensor) -> bool:
+    return weights.types[name] in TABLE_TYPES and torch.equal(weights.tensor(name).float(), table)
 
 
 def _configuration(weights: WeightsFile) -> PyraTokConfig:
     shapes = weights.shapes
-    backbone = {name: shape for name, shape in shapes.items() if not name.startswith((TEXT_MAP, LEVELS))}
+    backbone = {name: shape for name, shape in shapes.items() if not name.startswith(QUANTIZER)}
     settings = backbone_shape(weights.name, backbone)
     levels = {match[1] for match in map(LEVEL.match, shapes) if match}
     hidden, text_width = _matrix(weights, f"{TEXT_MAP}0.weight")

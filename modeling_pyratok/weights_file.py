@@ -35,14 +35,16 @@ class WeightsFile:
     Attributes:
         name: what to call it in messages.
         shapes: of every tensor, by name.
+        types: of every tensor, by name, as safetensors calls them: "F32".
         settings: what config.json in the folder says, {} for a file.
     """
 
     def __init__(self, path: str | Path):
         self.path, self.name = Path(path), repr(str(path))
         self.settings = read_settings(self.path) if self.path.is_dir() else {}
-        self._open, self._owners, self._types = ExitStack(), {}, {}
+        self._open, self._owners = ExitStack(), {}
         self.shapes: dict[str, Shape] = {}
+        self.types: dict[str, str] = {}
         try:
             for part in _parts(self.path, self.name):
                 self._read_header(part)
@@ -64,12 +66,14 @@ class WeightsFile:
         except SafetensorError as problem:
             raise PyraTokError(f"{str(part)!r} is damaged, or no safetensors file: {shown(str(problem))}") from problem
         for name in file.keys():  # noqa: SIM118  (the handle is no mapping)
+            if name in self.shapes:
+                raise PyraTokError(
+                    f"{self.name} holds {shown(name)} twice, the second time in {part.name!r}: its files are of several "
+                    "saves; leave those of one there"
+                )
             header = file.get_slice(name)
-            self.shapes[name], self._types[name], self._owners[name] = (
-                tuple(header.get_shape()),
-                header.get_dtype(),
-                file,
-            )
+            self.shapes[name], self.types[name] = tuple(header.get_shape()), header.get_dtype()
+            self._owners[name] = file
             if 0 in self.shapes[name]:
                 raise PyraTokError(f"{self.name} holds the empty tensor {shown(name)} of shape {self.shapes[name]}")
 
@@ -82,8 +86,9 @@ class WeightsFile:
 
         Raises PyraTokError for any other type.
         """
-        types = {self._types[name]: name for name in names}
-        for kind in types.keys() - DTYPES:
+        types = {self.types[name]: name for name in names}
+        kind = next((kind for kind in types if kind not in DTYPES), None)
+        if kind is not None:
             raise PyraTokError(
                 f"{self.name} holds {shown(types[kind])} as {kind}; weights have to be float32, bfloat16 or float16"
             )
@@ -111,7 +116,7 @@ def check_shapes(
 def check_keys(source: str, missing: Sequence[str], unknown: Sequence[str], misshapen: Sequence[str] = ()) -> None:
     """Raises PyraTokError, naming the first few of each, unless all are empty."""
     said = [
-        f"{len(names)} {what} ({_some(names)})"
+        f"{len(names)} {what} ({some_of(names)})"
         for names, what in ((missing, "missing"), (unknown, "not known"), (misshapen, "of another shape"))
         if names
     ]
@@ -119,7 +124,8 @@ def check_keys(source: str, missing: Sequence[str], unknown: Sequence[str], miss
         raise PyraTokError(f"{source} cannot be used, its tensors do not fit: {'; '.join(said)}")
 
 
-def _some(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
     return ", ".join(map(shown, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 

@@ -1,14 +1,17 @@
 """`pyratok convert`: the authors' checkpoint at its true shapes, Wan's VAEs, and files made to attack."""
 
 import json
+import shutil
 import struct
 
 import pytest
 import torch
 from foreign_checkpoints import TINY_2_1, TINY_2_2, WAN_2_1, authors_checkpoint, authors_indices, random_vae, wan_names
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from pyratok import PyraTokModel, VideoTokens, read_video
+from pyratok.commands.app import app
 from pyratok.modeling_pyratok.residual_checkpoint import their_name
 from pyratok.pipelines.model_loading import load_model
 
@@ -100,6 +103,11 @@ def test_a_vae_of_wan_becomes_a_tokenizer_to_train(run, work_folder, settings, v
 LAYER = "lapq_quantizer.layers.2."
 
 
+def half_of_a_matrix() -> torch.Tensor:
+    """Two of them name the height and the width of a matrix of 144 TB, which no machine can allocate."""
+    return torch.zeros(6_000_000, 1, dtype=torch.float16)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -114,6 +122,11 @@ LAYER = "lapq_quantizer.layers.2."
         (lambda s: s.update({"lapq_text_mlp.2.weight": torch.ones(5)}), "no matrix lapq_text_mlp.2.weight"),
         (lambda s: s.update({f"lapq_quantizer.layers.{i}.bitmask": torch.ones(6) for i in range(17)}), "at most 16"),
         (lambda s: s.update({"lapq_quantizer.layers.9999.bitmask": torch.ones(6)}), "12 missing"),
+        (lambda s: s.update({f"lapq_text_mlp.{i}.weight": half_of_a_matrix() for i in (0, 2)}), "(6000000, 6000000)"),
+        (lambda s: s.update({f"{LAYER}codebook": s[f"{LAYER}codebook"].to(torch.complex64)}), "codebook, of type C64"),
+        (lambda s: s.update({f"{LAYER}bitmask": s[f"{LAYER}bitmask"].double()}), "bitmask, of type F64"),
+        (lambda s: [s.pop(n) for n in list(s) if n.startswith("lapq") and n != f"{LAYER}bitmask"], "no matrix"),
+        (lambda s: [s.pop(n) for n in list(s) if n.startswith("lapq")] + [s.update(lapq_=torch.ones(1))], "no matrix"),
         (lambda s: s[f"{LAYER}bitmask"].copy_(s[f"{LAYER}bitmask"].flip(0)), "another code than signs"),
         (lambda s: s[f"{LAYER}codebook"][5].neg_(), "another code than signs"),
         (lambda s: s.update({f"{LAYER}query_norm.bias": torch.ones(6, dtype=torch.float64)}), "as F64"),
@@ -203,9 +216,58 @@ def test_the_source_and_other_models_are_not_written_over(refused, run, state, w
     }
 
 
-def test_a_folder_in_shards_is_read_whole(run, state, work_folder):
+@pytest.mark.parametrize("name", ["model_index.json", "model.safetensors", "preprocessor_config.json"])
+def test_files_of_other_projects_are_not_written_over(refused, state, work_folder, name):
+    """A pipeline of diffusers has no config.json at its root."""
+    save_file(state, "authors.safetensors")
+    (work_folder / "wan").mkdir()
+    (work_folder / "wan" / name).write_text('{"_class_name": "WanPipeline"}')
+    assert f"another model, going by its {name}" in refused("convert", "authors.safetensors", "wan")
+
+
+@pytest.mark.parametrize("name", ["README.md", "evaluation.json", "prior/config.json", "alignment/config.json"])
+def test_what_describes_another_tokenizer_keeps_its_folder(refused, run, state, work_folder, name):
+    save_file(state, "authors.safetensors")
+    run("convert", "authors.safetensors", "model")
+    (work_folder / "model/.gitattributes").touch()
+    run("convert", "authors.safetensors", "model")  # nothing is there but the tokenizer itself
+    (work_folder / "model" / name).parent.mkdir(exist_ok=True)
+    (work_folder / "model" / name).write_text("{}")
+    said = refused("convert", "authors.safetensors", "model")
+    assert f"more than a tokenizer ({name.split('/')[0]})" in said
+
+
+def test_a_folder_in_shards_is_read_whole(run, refused, work_folder):
     vae = random_vae(TINY_2_1)
     vae.save_pretrained("vae", max_shard_size="1MB")
-    assert len(list((work_folder / "vae").glob("*.safetensors"))) > 1
+    *_, last = sorted((work_folder / "vae").glob("*.safetensors"))
+    assert not last.name.endswith("-00001.safetensors")
     run("convert", "vae", "model")
     assert torch.equal(load_file("model/model.safetensors")["backbone.quant_conv.bias"], vae.quant_conv.bias)
+    shutil.copy(last, last.with_name("diffusion_pytorch_model-00009-of-00009.safetensors"))  # of an earlier save
+    said = refused("convert", "vae", "other")
+    assert "twice, the second time in 'diffusion_pytorch_model-00009-of-00009.safetensors'" in said
+
+
+def test_a_vae_that_the_defaults_do_not_fit_is_refused(refused, tmp_path):
+    three_stages = TINY_2_1 | {"dim_mult": [1, 2, 2], "temperal_downsample": [True, True]}
+    save_file(random_vae(three_stages).state_dict(), tmp_path / "vae.safetensors")
+    assert "level 4 taps stage 4, but" in refused("convert", tmp_path / "vae.safetensors", "model")
+
+
+@pytest.mark.parametrize("values", [[10**400] * 6, [True] * 6, [0.5] * 5, [float("nan")] * 6, [1e300] * 6, 0.5])
+def test_statistics_of_the_latents_that_are_none_are_left_out(run, work_folder, values):
+    random_vae(TINY_2_1).save_pretrained("vae")
+    config = json.loads((work_folder / "vae/config.json").read_text())
+    (work_folder / "vae/config.json").write_text(json.dumps(config | {"latents_mean": values, "latents_std": [2] * 6}))
+    run("convert", "vae", "model")
+    backbone = json.loads((work_folder / "model/config.json").read_text())["backbone_config"]
+    assert backbone["latents_std"] == [2] * 6 and backbone["latents_mean"] != values
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**64])
+def test_seeds_that_torch_cannot_take_are_refused(work_folder, seed):
+    save_file(random_vae(TINY_2_1).state_dict(), "vae.safetensors")
+    result = CliRunner().invoke(app, ["convert", "vae.safetensors", "model", "--seed", str(seed)])
+    assert (result.exit_code, result.stdout) == (2, "") and "Invalid value for '--seed'" in result.stderr
+    assert not (work_folder / "model").exists()

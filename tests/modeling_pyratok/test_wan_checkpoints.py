@@ -66,6 +66,9 @@ def test_the_names_of_wan_2_1_are_those_that_diffusers_knows():
     assert len(names) == 194 and convert_wan_vae_to_diffusers(names).keys() == vae.state_dict().keys()
 
 
+BLOCK = "encoder.downsamples.{}.downsamples.{}.residual.2.weight"
+
+
 @pytest.fixture
 def tensors() -> dict[str, torch.Tensor]:
     return wan_names(random_vae(TINY_2_2))
@@ -89,6 +92,8 @@ def tensors() -> dict[str, torch.Tensor]:
         (lambda t: t.update({"conv2.weight": torch.ones(0, 6, 1, 1, 1)}), "empty tensor conv2.weight"),
         (lambda t: t.update({"conv1.bias": torch.ones(12, dtype=torch.int64)}), "conv1.bias as I64"),
         (lambda t: t.update({"encoder.downsamples.9.downsamples.0.residual.2.weight": torch.ones(8)}), "30 missing"),
+        (lambda t: t.update({BLOCK.format(i, 0): torch.ones(1) for i in range(2_000)}), "2000 stages with 2004"),
+        (lambda t: t.update({BLOCK.format(0, i): torch.ones(1) for i in range(300)}), "4 stages with 306"),
         (lambda t: t.update({f"encoder.downsamples.{'9' * 5000}.downsamples.0.residual.2.weight": torch.ones(8)}), "known"),
     ],
 )  # fmt: skip
@@ -98,6 +103,14 @@ def test_tensors_that_make_no_vae_are_refused(tensors, tmp_path, change, message
     with pytest.raises(PyraTokError, match=message) as refusal:
         PyraTokModel.from_backbone(tmp_path / "vae.safetensors", **SMALL)
     assert len(str(refusal.value)) < 1_000 and str(refusal.value).isprintable()
+
+
+def test_downsamplings_without_number_are_refused_in_one_sentence():
+    shapes = {name: tuple(tensor.shape) for name, tensor in random_vae(TINY_2_1).state_dict().items()}
+    shapes |= {f"encoder.down_blocks.{index}.resample.1.weight": (1,) for index in range(100, 3_000)}
+    with pytest.raises(PyraTokError, match="2903 stages") as refusal:
+        backbone_shape("file", shapes)
+    assert len(str(refusal.value)) < 1_000
 
 
 def test_several_types_become_the_one_that_holds_all(tensors, tmp_path):
@@ -143,8 +156,22 @@ def test_files_that_are_none_are_refused(tmp_path, tensors):
         PyraTokModel.from_backbone(tmp_path / "cut.safetensors")
     with pytest.raises(PyraTokError, match="no file or folder"):
         PyraTokModel.from_backbone(str(tmp_path / "nothing.safetensors"))
+    with pytest.raises(PyraTokError, match=r"no file or folder .* what ends in .pt cannot be a Hub id"):
+        PyraTokModel.from_backbone("owner/wan.pt")
     with pytest.raises(PyraTokError, match="no loading options"):
         PyraTokModel.from_backbone(tmp_path / "whole.safetensors", {"subfolder": "vae"})
+
+
+def test_a_folder_may_be_called_like_a_file(tmp_path):
+    vae = random_vae(TINY_2_1)
+    vae.save_pretrained(tmp_path / "wan.safetensors/vae")
+    model = PyraTokModel.from_backbone(tmp_path / "wan.safetensors", {"subfolder": "vae"}, **SMALL)
+    assert torch.equal(model.backbone.quant_conv.weight, vae.quant_conv.weight)
+
+
+def test_a_configuration_that_does_not_fit_the_vae_is_refused():
+    with pytest.raises(PyraTokError, match="do not fit the VAE: level 4 taps stage 5, but"):
+        PyraTokModel.from_backbone(random_vae(TINY_2_1), level_stages=(1, 2, 3, 5), **SMALL)
 
 
 def test_a_residual_configuration_takes_a_backbone_too():
