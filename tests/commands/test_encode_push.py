@@ -1,0 +1,232 @@
+"""`pyratok encode FOLDER --push ID` against a Hub on loopback, and what `datasets` streams from there in a fresh process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from child_processes import run_python
+from hub_metadata import metadata_problems
+from huggingface_hub import DatasetCard
+from loopback_hub import LoopbackHub
+from pyarrow import parquet
+
+import pyratok
+
+TRAIN = "data/train-00000-of-00001.parquet"
+
+READ = """
+import json
+from datasets import load_dataset
+from datasets.distributed import split_dataset_by_node
+from pyratok import VideoTokens, token_sequence
+
+order = (4, 3, 2, 1)
+rows = load_dataset(ID, split="train", streaming=True)
+rows = rows.map(token_sequence, fn_kwargs={"order": order})
+found = {}
+for row in rows:
+    kept = VideoTokens.from_bytes(row["tokens"])
+    others = dict(fps=kept.fps, model_id=kept.model_id, weights_fingerprint=kept.weights_fingerprint, caption=row["caption"])
+    again = VideoTokens.from_sequence(row["input_ids"], kept.video_size, kept.level_strides, order, **others)
+    found[row["name"]] = {"bytes": again.to_bytes().hex(), "caption": row["caption"], "length": row["length"]}
+halves = [[row["name"] for row in split_dataset_by_node(rows, rank, 2)] for rank in range(2)]
+loaded = [row["name"] for row in load_dataset(ID, split="train")]
+print(json.dumps({"found": found, "halves": halves, "loaded": loaded}))
+"""
+
+
+COMMANDS = """
+import json, os, sys
+from typer.testing import CliRunner
+from pyratok.commands.app import app
+
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+for line in sys.stdin:
+    asked = json.loads(line)
+    os.chdir(asked["folder"])
+    os.environ["HF_TOKEN"] = asked["token"]
+    result = CliRunner().invoke(app, asked["command"])
+    problem = None if isinstance(result.exception, SystemExit | None) else repr(result.exception)
+    print(json.dumps([result.exit_code, result.stdout, result.stderr, problem]), file=answers, flush=True)
+"""
+
+
+@pytest.fixture
+def data(films: Path, tmp_path: Path) -> Path:
+    """Two files with captions, one of them made to attack."""
+    folder = tmp_path / "data"
+    (folder / "pictures").mkdir(parents=True)
+    shutil.copy(films / "square.mp4", folder)
+    shutil.copy(films / "still.png", folder / "pictures")
+    captions = {"square.mp4": "a square\n---\n<script>alert(1)</script>{{ 7 * 7 }}", "pictures/still.png": None}
+    lines = [json.dumps({"file_name": name, "text": text}) for name, text in captions.items()]
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
+    """One Hub for all tests here, each with datasets of its own, so that one process can talk with it."""
+    with LoopbackHub(tmp_path_factory.mktemp("hub")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def child(hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen]:
+    """A process that knows the Hub and runs commands; starting one for each would take most of the time."""
+    environment = hub.environment(tmp_path_factory.mktemp("home"))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", COMMANDS], env=environment, **pipes) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def encode(child: subprocess.Popen, model_folder: Path, work_folder: Path):
+    """Run `pyratok encode` in that process: (exit code, stdout, lines of stderr)."""
+    shutil.copytree(model_folder, work_folder / "model")
+
+    def run(*arguments: object, token: str = "hf_tester") -> tuple[int, str, list[str]]:
+        command = ["encode", *map(str, arguments), "--model", "model"]
+        child.stdin.write(json.dumps({"command": command, "token": token, "folder": str(work_folder)}) + "\n")
+        child.stdin.flush()
+        code, said, errors, problem = json.loads(child.stdout.readline())
+        assert problem is None, problem
+        return code, said, errors.splitlines()
+
+    return run
+
+
+def read(hub: LoopbackHub, repo_id: str, folder: Path) -> dict:
+    """What a fresh process, with a cache of its own and no token, streams from the Hub."""
+    environment = hub.environment(folder / "reader's home", token=None)
+    return json.loads(run_python(f"ID = {repo_id!r}\n{READ}", folder, environment).splitlines()[-1])
+
+
+def test_pushed_tokens_stream_back_in_another_process(encode, hub, data, tmp_path, work_folder):
+    code, said, warnings = encode(data, "--push", "tester/films", "--license", "cc-by-4.0")
+    assert code == 0, warnings
+    assert f"pushed 2 clips in 1 shards as the split train to {hub.endpoint}/datasets/tester/films" in said
+    (warning,) = warnings
+    assert warning.startswith("Warning: everybody will read that the tokenizer is 'model'")
+    assert hub.files("tester/films", repo_type="dataset") == ["README.md", TRAIN]
+    files = {path.name: path for path in (work_folder / "films-token-files/train").rglob("*.safetensors")}
+    assert sorted(files) == ["square.mp4.safetensors", "still.png.safetensors"]
+    assert not list((work_folder / "films-token-files").rglob(".pyratok-upload-*"))
+
+    seen = read(hub, "tester/films", tmp_path)
+    expected = {"square.mp4": files["square.mp4.safetensors"], "pictures/still.png": files["still.png.safetensors"]}
+    assert {name: row["bytes"] for name, row in seen["found"].items()} == {
+        name: path.read_bytes().hex() for name, path in expected.items()
+    }
+    for name, path in expected.items():
+        tokens = pyratok.VideoTokens.load(path)
+        assert seen["found"][name]["caption"] == tokens.caption
+        assert seen["found"][name]["length"] == tokens.num_tokens + 4
+    assert sorted(sum(seen["halves"], [])) == sorted(seen["loaded"]) == sorted(expected)
+
+    text = hub.read("tester/films", "README.md", repo_type="dataset").decode()
+    assert metadata_problems(text, "dataset") == []
+    assert DatasetCard(text).data.license == "cc-by-4.0"
+    assert "<script>" not in text and "49" not in text.split("The first rows:")[1].split("## Limits")[0]
+    assert any(request.path == "/api/validate-yaml" for request in hub.requests)
+
+
+def test_a_second_push_goes_on_and_replaces_the_split(encode, hub, data, work_folder):
+    folder = work_folder / "mine"
+    assert encode(data, folder, "--push", "tester/two", "--private")[0] == 0
+    first = hub.commit("tester/two", repo_type="dataset")
+    code, said, _ = encode(data, folder, "--push", "two")  # its owner is who pushes
+    assert code == 0 and "2 were up to date" in said
+    assert hub.commit("tester/two", repo_type="dataset").files[TRAIN] == first.files[TRAIN]
+    assert hub.repositories.find("tester/two", "dataset").private
+
+    text = hub.read("tester/two", "README.md", repo_type="dataset").decode()
+    hub.write("tester/two", {"README.md": text.replace("More information is needed here", "Mine").encode()}, "dataset")
+    (data / "square.mp4").unlink()
+    assert encode(data, folder, "--push", "tester/two", "--license", "mit")[0] == 0
+    table = parquet.read_table(
+        hub.repositories.blobs.path(hub.commit("tester/two", repo_type="dataset").files[TRAIN].sha256)
+    )
+    assert table["name"].to_pylist() == ["pictures/still.png"]
+    assert encode(data, "held-out", "--push", "tester/two", "--split", "validation")[0] == 0
+    card = DatasetCard(hub.read("tester/two", "README.md", repo_type="dataset").decode())
+    assert "Mine: whose videos" in card.text and card.data.license == "mit"
+    assert "| train | 1 | 0 |" in card.text and "| validation | 1 | 0 |" in card.text
+    files = ["README.md", TRAIN, TRAIN.replace("train", "validation")]
+    assert hub.files("tester/two", repo_type="dataset") == files
+
+
+def test_shards_of_an_earlier_push_with_others_names_are_removed(encode, hub, data):
+    assert encode(data, "--push", "tester/three")[0] == 0
+    shard = hub.read("tester/three", TRAIN, repo_type="dataset")
+    old = {"data/train-00000-of-00002.parquet": shard, "data/train-00001-of-00002.parquet": shard}
+    hub.write("tester/three", {**old, "notes.txt": b"mine"}, "dataset")
+    assert encode(data, "--push", "tester/three")[0] == 0
+    assert hub.files("tester/three", repo_type="dataset") == ["README.md", TRAIN, "notes.txt"]
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_pushed(encode, hub, data):
+    (data / "cut.mp4").write_bytes((data / "square.mp4").read_bytes()[:-900])
+    code, said, warnings = encode(data, "--push", "tester/four")
+    assert code == 0 and "pushed 2 clips" in said
+    assert any(line.startswith("left out: ") and "cut.mp4" in line for line in warnings)
+
+
+def refused(encode, data: Path, *arguments: object, **others: str) -> str:
+    """The one sentence with which the command ends before anything is encoded or made on the Hub."""
+    code, said, errors = encode(data, *arguments, **others)
+    assert (code, said) == (2, ""), errors
+    assert errors[-1].startswith("Error: ")
+    return errors[-1]
+
+
+def test_what_would_fail_is_refused_before_the_work(encode, hub, data, work_folder):
+    hub.write("tester/public", {"notes.txt": b"mine"}, "dataset")
+    known = hub.repositories.of_type("dataset")
+    for arguments, reason in (
+        (("--push", "tester/five", "--license", "nonsense"), "license"),
+        (("--push", "tester/five", "--split", "../train"), "a split is named"),
+        (("--push", "a/b/c"), "a/b/c"),
+        (("--push", "../films"), "../films"),
+        (("--push", "tester/public", "--private"), "is there and is public"),
+        (("out", "--split", "test"), "it needs --push"),
+        (("out", "--private"), "it needs --push"),
+    ):
+        assert reason in refused(encode, data, *arguments)
+    assert "no token found" in refused(encode, data, "--push", "tester/five", token="").lower()
+    assert "is invalid" in refused(encode, data, "--push", "tester/five", token="hf_wrong")
+    assert "takes the videos of a folder" in refused(encode, data / "square.mp4", "--push", "tester/five")
+    assert sorted(os.listdir(work_folder)) == ["model"]
+    assert hub.files("tester/public", repo_type="dataset") == ["notes.txt"]
+    assert hub.repositories.of_type("dataset") == known
+
+
+def test_a_push_that_fails_keeps_the_tokens_and_says_why(encode, hub, data, work_folder):
+    code, said, errors = encode(data, "--push", "stranger/films")
+    assert (
+        code == 2
+        and "403" in errors[-1]
+        and errors[-1].startswith("Error: cannot push to the dataset 'stranger/films'")
+    )
+    assert len(list((work_folder / "films-token-files").rglob("*.safetensors"))) == 2
+    hub.write("tester/other", {"data/test-00000-of-00001.parquet": b"no tokens"}, "dataset")
+    for contents in (b"no tokens", _foreign(work_folder)):
+        hub.write("tester/other", {"data/test-00000-of-00001.parquet": contents}, "dataset")
+        code, said, errors = encode(data, "--push", "tester/other")
+        assert code == 2 and "data/test-00000-of-00001.parquet" in errors[-1]
+        assert hub.files("tester/other", repo_type="dataset") == ["data/test-00000-of-00001.parquet"]
+
+
+def _foreign(folder: Path) -> bytes:
+    """A Parquet file of something else."""
+    import pyarrow
+
+    parquet.write_table(pyarrow.table({"text": ["a"]}), folder / "foreign.parquet")
+    return (folder / "foreign.parquet").read_bytes()
