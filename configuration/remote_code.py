@@ -36,7 +36,7 @@ MODELS = {
 
 PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
 
-INTRODUCTION = """{what} of PyraTok, for where the package `pyratok` is not installed; `pip install pyratok` instead is better.
+INTRODUCTION = """{what} of PyraTok, for where the package `pyratok` is not installed; installing the package instead is better.
 
 All of it was put together from the package's modules, which stand here one after another. Apache License 2.0."""
 
