@@ -25,19 +25,7 @@ def generation_tab() -> None:
     folder = gr.State(None, time_to_live=SESSION_SECONDS, delete_callback=remove_folder)
     with gr.Row():
         with gr.Column():
-            prompt = gr.Textbox(
-                label="What the video shows", placeholder=PROMPTS[0], max_length=MAX_TEXT, elem_id="prompt"
-            )
-            gr.Examples([[text] for text in PROMPTS], [prompt], label="For example")
-            with gr.Row():
-                frames = gr.Dropdown(
-                    list(GENERATED_FRAMES), value=GENERATED_FRAMES[0], label="Frames", elem_id="frames"
-                )
-                size = gr.Dropdown(list(SIZES), value="64 x 64", label="Pixels", elem_id="size")
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, elem_id="seed")
-            guidance = gr.Slider(
-                1, 5, value=2, step=0.5, label="Guidance", info="How far to follow the text; 1 does not exaggerate."
-            )
+            wishes = _wish_components()
             with gr.Row():
                 start = gr.Button("Generate", variant="primary", elem_id="generate")
                 cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel")
@@ -46,17 +34,13 @@ def generation_tab() -> None:
                 "one would know."
             )
         with gr.Column():
-            status = gr.Textbox(label="How far it is", interactive=False, elem_id="status")
-            video = gr.Video(label="Video, enlarged", interactive=False, autoplay=True, loop=True, elem_id="generated")
-            steps = gr.Gallery(
-                label="First frame after each level", columns=4, rows=1, interactive=False, height=190, elem_id="steps"
-            )
-            tokens = gr.DownloadButton("Download the token file", interactive=False, elem_id="generated-tokens")
+            outputs = _output_components()
+    status, prompt = outputs[0], wishes[0]
     run = gr.on(
         [start.click, prompt.submit],
         generate,
-        [prompt, frames, size, guidance, seed, folder],
-        [folder, status, video, steps, tokens],
+        [*wishes, folder],
+        [folder, *outputs],
         concurrency_id=MODEL_WORK,
         concurrency_limit=1,
         show_progress="minimal",
@@ -64,6 +48,32 @@ def generation_tab() -> None:
         api_visibility="private",
     )
     cancel.click(None, cancels=[run]).then(lambda: "cancelled", None, [status], queue=False, api_visibility="private")
+
+
+def _wish_components() -> tuple[gr.Textbox, gr.Dropdown, gr.Dropdown, gr.Slider, gr.Number]:
+    """Prompt, frames, size, guidance and seed, in the order in which `generate` takes them."""
+    prompt = gr.Textbox(label="What the video shows", placeholder=PROMPTS[0], max_length=MAX_TEXT, elem_id="prompt")
+    gr.Examples([[text] for text in PROMPTS], [prompt], label="For example")
+    with gr.Row():
+        frames = gr.Dropdown(list(GENERATED_FRAMES), value=GENERATED_FRAMES[0], label="Frames", elem_id="frames")
+        size = gr.Dropdown(list(SIZES), value="64 x 64", label="Pixels", elem_id="size")
+        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, elem_id="seed")
+    guidance = gr.Slider(
+        1, 5, value=2, step=0.5, label="Guidance", info="How far to follow the text; 1 does not exaggerate."
+    )
+    return prompt, frames, size, guidance, seed
+
+
+def _output_components() -> tuple[gr.Textbox, gr.Video, gr.Gallery, gr.DownloadButton]:
+    """Status, video, previews and tokens, in the order in which `generate` gives them, after the folder."""
+    return (
+        gr.Textbox(label="How far it is", interactive=False, elem_id="status"),
+        gr.Video(label="Video, enlarged", interactive=False, autoplay=True, loop=True, elem_id="generated"),
+        gr.Gallery(
+            label="First frame after each level", columns=4, rows=1, interactive=False, height=190, elem_id="steps"
+        ),
+        gr.DownloadButton("Download the token file", interactive=False, elem_id="generated-tokens"),
+    )
 
 
 def generate(

@@ -23,31 +23,7 @@ def masks_tab(clip_folder: gr.State) -> None:
     folder = gr.State(None, time_to_live=SESSION_SECONDS, delete_callback=remove_folder)
     with gr.Row():
         with gr.Column():
-            text = gr.Textbox(
-                label="What to look for",
-                placeholder=SUGGESTIONS[0],
-                info="A mask for each word that names something.",
-                max_length=MAX_TEXT,
-                elem_id="masks-text",
-            )
-            gr.Examples(
-                [[suggestion] for suggestion in SUGGESTIONS], [text], label="For the examples of the first tab"
-            )
-            coverage = gr.Slider(
-                0,
-                0.9,
-                value=0,
-                step=0.05,
-                label="Share of the clip that each mask takes",
-                info="0: what stands out, by each word's own threshold.",
-                elem_id="masks-coverage",
-            )
-            upload = gr.File(
-                label="Another clip (without one: that of the first tab)",
-                height=160,
-                elem_id="masks-upload",
-            )
-            beginning = gr.Checkbox(label="Of a longer clip take the beginning")
+            text, coverage, upload, beginning = _question_components()
             button = gr.Button("Draw masks", variant="primary", elem_id="masks-run")
         with gr.Column():
             video = gr.Video(label="Masks", interactive=False, autoplay=True, loop=True, elem_id="masks")
@@ -62,6 +38,30 @@ def masks_tab(clip_folder: gr.State) -> None:
         show_progress_on=[video],
         api_visibility="private",
     )
+
+
+def _question_components() -> tuple[gr.Textbox, gr.Slider, gr.File, gr.Checkbox]:
+    """What to look for, how much of it, and where."""
+    text = gr.Textbox(
+        label="What to look for",
+        placeholder=SUGGESTIONS[0],
+        info="A mask for each word that names something.",
+        max_length=MAX_TEXT,
+        elem_id="masks-text",
+    )
+    gr.Examples([[suggestion] for suggestion in SUGGESTIONS], [text], label="For the examples of the first tab")
+    coverage = gr.Slider(
+        0,
+        0.9,
+        value=0,
+        step=0.05,
+        label="Share of the clip that each mask takes",
+        info="0: what stands out, by each word's own threshold.",
+        elem_id="masks-coverage",
+    )
+    upload = gr.File(label="Another clip (without one: that of the first tab)", height=160, elem_id="masks-upload")
+    beginning = gr.Checkbox(label="Of a longer clip take the beginning")
+    return text, coverage, upload, beginning
 
 
 def masks_of_text(

@@ -53,16 +53,16 @@ def reconstruction_tab() -> gr.State:
             with gr.Row():
                 buttons = {name: gr.Button(label, size="md") for name, label in EXAMPLE_NAMES.items()}
     outputs = _output_components()
-    gr.on(
-        [upload.upload, beginning.input],
-        reconstruct_upload,
-        [upload, beginning, outputs.folder],
-        outputs.all,
-        concurrency_id=MODEL_WORK,
-        concurrency_limit=1,
-        api_visibility="private",
-        show_progress_on=[outputs.original, outputs.reconstruction],
-    )
+    for event, handler in ((upload.upload, reconstruct_upload), (beginning.input, reconstruct_beginning)):
+        event(
+            handler,
+            [upload, beginning, outputs.folder],
+            outputs.all,
+            concurrency_id=MODEL_WORK,
+            concurrency_limit=1,
+            api_visibility="private",
+            show_progress_on=[outputs.original, outputs.reconstruction],
+        )
     for name, button in buttons.items():
         button.click(_example_handler(name), [outputs.folder], outputs.all, queue=False, api_visibility="private")
     outputs.slider.input(
@@ -123,15 +123,13 @@ def _token_map_components(levels: int) -> list[gr.Markdown | gr.Image]:
 
 
 def reconstruct_upload(
-    path: str | None,
+    path: str,
     beginning: bool,
     old_folder: str | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio looks for this very default)
 ) -> list[Any]:
     """A visitor's file to all outputs. Raises gr.Error with one sentence."""
     with shown_errors():
-        if path is None:
-            raise shown("Drop a clip first.")
         progress(0.0, "reading")
         clip = read_clip(path, beginning)
         folder = new_folder()
@@ -143,6 +141,18 @@ def reconstruct_upload(
             raise
         remove_folder(old_folder)
         return _shown(folder, result)
+
+
+def reconstruct_beginning(
+    path: str | None,
+    beginning: bool,
+    old_folder: str | None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio looks for this very default)
+) -> Any:
+    """What a tick in the box changes: a clip that was too long is taken now. Before a clip is there, nothing."""
+    if path is None or not beginning:
+        return gr.skip()
+    return reconstruct_upload(path, beginning, old_folder, progress)
 
 
 def _example_handler(name: str) -> Any:

@@ -107,6 +107,22 @@ def _work(
     stop: threading.Event,
 ) -> None:
     """Run the pipeline and put what happens into `news`, None at the end."""
+    try:
+        with model_lock:
+            tokens = _generated(pipeline, wish, news.put, stop)
+        news.put(News(1.0, tokens=tokens))
+    except _Stopped:
+        pass
+    except BaseException as problem:
+        news.put(problem)
+    finally:
+        news.put(None)
+
+
+def _generated(
+    pipeline: PyraTokTextToVideoPipeline, wish: Wish, tell: Callable[[News], None], stop: threading.Event
+) -> VideoTokens:
+    """The tokens; a preview of each level is told. Raises _Stopped at the next token once `stop` is set."""
     share = 0.0
 
     def on_token(done: float) -> None:
@@ -116,31 +132,21 @@ def _work(
             raise _Stopped
 
     def on_level(counted: PyraTokTextToVideoPipeline, step: int, level: int, given: dict) -> None:
-        codes = given["video_codes"]
         size = (wish.num_frames, wish.height, wish.width)
-        preview = counted.decode_preview(codes, size, output_type="pt")  # (1, T, 3, H, W) in [0, 1]
-        news.put(News(share, level, values_to_frames(2 * preview[0] - 1).cpu()))
+        preview = counted.decode_preview(given["video_codes"], size, output_type="pt")  # (1, T, 3, H, W) in [0, 1]
+        tell(News(share, level, values_to_frames(2 * preview[0] - 1).cpu()))
 
-    try:
-        with model_lock:
-            counted = _CountedGeneration(**pipeline.components)
-            counted.register_to_config(_name_or_path=pipeline.name_or_path)
-            counted.on_token = on_token
-            output = counted(
-                wish.prompt,
-                num_frames=wish.num_frames,
-                height=wish.height,
-                width=wish.width,
-                guidance_scale=wish.guidance,
-                generator=torch.Generator().manual_seed(wish.seed),
-                fps=wish.fps,
-                output_type="codes",
-                callback_on_step_end=on_level,
-            )
-        news.put(News(1.0, tokens=output.tokens))
-    except _Stopped:
-        pass
-    except BaseException as problem:
-        news.put(problem)
-    finally:
-        news.put(None)
+    counted = _CountedGeneration(**pipeline.components)
+    counted.register_to_config(_name_or_path=pipeline.name_or_path)
+    counted.on_token = on_token
+    return counted(
+        wish.prompt,
+        num_frames=wish.num_frames,
+        height=wish.height,
+        width=wish.width,
+        guidance_scale=wish.guidance,
+        generator=torch.Generator().manual_seed(wish.seed),
+        fps=wish.fps,
+        output_type="codes",
+        callback_on_step_end=on_level,
+    ).tokens

@@ -18,7 +18,7 @@ from clip_reconstruction import level_steps
 from generation_tab import checked_wish, generate
 from masks_tab import masks_of_text
 from reconstruction_files import Reconstruction
-from reconstruction_tab import EXAMPLE_NAMES, EXAMPLES, reconstruct_upload, show_step
+from reconstruction_tab import EXAMPLE_NAMES, EXAMPLES, reconstruct_beginning, reconstruct_upload, show_step
 from shared_models import shared_models
 from shown_errors import UNEXPECTED
 from stepwise_generation import Wish, generate_stepwise
@@ -93,6 +93,18 @@ def test_the_slider_shows_what_is_there_and_computes_nothing(shown, monkeypatch)
     assert (show_step(shown[0], -7), show_step(shown[0], 99)) == (videos[0], videos[3])  # sent by a script
 
 
+@pytest.mark.parametrize(
+    ("name", "size"), [("picture.png", (1, 37, 61)), ("moving.gif", (3, 20, 31)), ("dot.png", (1, 1, 1))]
+)
+def test_pictures_gifs_and_odd_sizes_are_taken(name, size, clips, tmp_path):
+    frames = read_video(clips["bunny"], size[0])[0][:, : size[1], : size[2]]
+    write_video(tmp_path / name, frames, 10)
+    folder, original, reconstruction, *_ = reconstruct_upload(str(tmp_path / name), False, None, quiet)
+    assert read_video(original)[0].shape == read_video(reconstruction)[0].shape == (*size, 3)
+    assert VideoTokens.load(Path(folder) / f"{Path(name).stem}.safetensors").video_size == size
+    assert masks_of_text("a cloud", 0.5, None, False, folder, None, quiet)[1].endswith(Path(original).suffix)
+
+
 def test_a_new_clip_takes_the_place_of_the_old_one(upload):
     first = reconstruct_upload(str(upload), False, None, quiet)[0]
     second = reconstruct_upload(str(upload), False, first, quiet)[0]
@@ -150,9 +162,13 @@ def test_messages_are_escaped(upload, monkeypatch):
     assert caught.value.message == "the caption &lt;img src=x onerror=alert(1)&gt; is wrong"
 
 
-def test_nothing_dropped_and_files_that_are_gone():
-    with pytest.raises(gr.Error, match="Drop a clip first"):
-        reconstruct_upload(None, False, None, quiet)
+def test_the_box_can_be_ticked_before_a_clip_is_there(monkeypatch):
+    monkeypatch.setattr(reconstruction_tab, "reconstruct_upload", lambda *_: pytest.fail("there is nothing to do"))
+    assert reconstruct_beginning(None, True, None, quiet) == gr.skip()
+    assert reconstruct_beginning("clip.mp4", False, None, quiet) == gr.skip()
+
+
+def test_files_that_are_gone():
     with pytest.raises(gr.Error, match="There is no clip yet"):
         show_step(None, 3)
     with pytest.raises(gr.Error, match="There is no clip yet"):
