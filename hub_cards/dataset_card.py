@@ -72,6 +72,7 @@ def _read(earlier: str | None) -> DatasetCard | None:
 def _card_data(facts: DatasetFacts, name: str, licence: str | None, known: dict[str, Any]) -> DatasetCardData:
     """The metadata: what is known, and in it what is measured."""
     files = [{"split": split.name, "path": f"data/{split.name}-*.parquet"} for split in facts.splits]
+    known.pop("dataset_info", None)  # of rows that may be there no more: `datasets` would refuse the new ones
     described = {
         "pretty_name": name.rsplit("/", 1)[-1],
         "task_categories": ["text-to-video"] if facts.total("captions") else None,

@@ -12,18 +12,15 @@ from huggingface_hub import DatasetCard, DatasetCardData, HfApi, HfFileSystem
 from huggingface_hub.errors import EntryNotFoundError, HTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ..hub_cards.dataset_card import dataset_card
-from ..hub_cards.dataset_facts import DatasetFacts
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.optional_libraries import needs_extra
 from ..pipelines.model_loading import reason_of
-from .dataset_folder import CARD_FILE, write_card
+from .dataset_folder import CARD_FILE, TEMPORARY, write_card
 from .parquet_shards import DATA_FOLDER, check_split, shards_by_split
-from .shard_facts import dataset_facts, local_shards, open_local
+from .shard_facts import OpenShard, open_local
 from .shard_writing import Progress, TokenShards, write_shards
 
 KIND = "dataset"
-TEMPORARY = ".pyratok-upload-"
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,20 @@ class HubTarget:
             validate_repo_id(self.repo_id)
             api = HfApi()
             owner = api.whoami()["name"]
-            if self.licence is not None:
-                metadata = DatasetCardData(license=self.licence).to_yaml()
-                DatasetCard(f"---\n{metadata}\n---\n").validate(repo_type=KIND)
+            self._check_licence()
             with contextlib.suppress(RepositoryNotFoundError):
                 self.check_visibility(api, self.repo_id if "/" in self.repo_id else f"{owner}/{self.repo_id}")
+
+    def _check_licence(self) -> None:
+        if self.licence is not None:
+            metadata = DatasetCardData(license=self.licence).to_yaml()
+            try:
+                DatasetCard(f"---\n{metadata}\n---\n").validate(repo_type=KIND)
+            except ValueError as problem:
+                raise PyraTokError(
+                    f"the Hub knows no licence {self.licence!r}; give mit, cc-by-4.0 or another identifier that "
+                    "https://huggingface.co/docs/hub/repositories-licenses names"
+                ) from problem
 
     def check_visibility(self, api: HfApi, repo_id: str) -> None:
         """Raise PyraTokError if the dataset, by its full id, is public and is not to be."""
@@ -85,11 +91,11 @@ def push_token_files(
         files: token files by the names of their rows.
         target: where they go; it is made if it is not there.
         place: a folder on whose disk the shards lie until they are uploaded.
-        progress: as in `write_token_shards`.
+        progress: as in `write_shards`.
 
     Returns the dataset's address and what was written.
 
-    Raises PyraTokError as `write_token_shards` does, for other splits of another tokenizer, and for what the Hub refuses.
+    Raises PyraTokError as `write_shards` does, for other splits of another tokenizer, and for what the Hub refuses.
     """
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=place) as folder:
         shards = write_shards(files, Path(folder), target.split, progress=progress)
@@ -99,9 +105,8 @@ def push_token_files(
             repo_id = created.repo_id
             target.check_visibility(api, repo_id)
             state = api.repo_info(repo_id, repo_type=KIND).sha
-            facts = _facts(api, repo_id, state, target.split, folder)
-            card = dataset_card(facts, repo_id, target.licence, _earlier_card(api, repo_id, state))
-            write_card(card, Path(folder, CARD_FILE))
+            others, open_shard = _other_splits(api, repo_id, state, target.split)
+            write_card(Path(folder), others, repo_id, target.licence, _earlier_card(api, repo_id, state), open_shard)
             api.upload_folder(
                 repo_id=repo_id,
                 repo_type=KIND,
@@ -113,8 +118,8 @@ def push_token_files(
     return str(created), shards
 
 
-def _facts(api: HfApi, repo_id: str, state: str, split: str, folder: str) -> DatasetFacts:
-    """Of the new split in a folder, and of the others as they are on the Hub."""
+def _other_splits(api: HfApi, repo_id: str, state: str, split: str) -> tuple[dict[str, list[str]], OpenShard]:
+    """The shards of the splits that stay, by their paths on the Hub, and what opens them there, and others here."""
     names = api.list_repo_files(repo_id, repo_type=KIND, revision=state)
     inside = [name for name in names if name.startswith(f"{DATA_FOLDER}/")]
     others = {name: paths for name, paths in shards_by_split(inside).items() if name != split}
@@ -124,8 +129,7 @@ def _facts(api: HfApi, repo_id: str, state: str, split: str, folder: str) -> Dat
     def open_shard(path: str) -> BinaryIO:
         return hub.open(f"datasets/{repo_id}@{state}/{path}", "rb") if path in remote else open_local(path)
 
-    splits = {**others, **local_shards(folder)}
-    return dataset_facts(dict(sorted(splits.items(), key=lambda item: (item[0] != "train", item[0]))), open_shard)
+    return others, open_shard
 
 
 def _earlier_card(api: HfApi, repo_id: str, state: str) -> str | None:

@@ -1,29 +1,22 @@
-"""A folder of token files as the shards of a dataset: what `datasets` streams, and the Hub shows."""
+"""Token files into the shards of a dataset: what `datasets` streams, and the Hub shows."""
 
 import contextlib
 import hashlib
-import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..hub_cards.dataset_facts import TokenKind
-from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import PyraTokError, TokenFileError, system_reason
-from ..modeling_pyratok.token_files import TOKEN_FILE_SUFFIX, read_token_file
+from ..modeling_pyratok.token_files import read_token_file
 from ..modeling_pyratok.video_tokens import VideoTokens
-from ..pipelines.token_file_listing import list_token_files
-from .parquet_shards import DATA_FOLDER, ShardWriter, check_split, shard_name, shards_by_split
+from .parquet_shards import DATA_FOLDER, ShardWriter, check_split, shard_name
 from .token_kinds import KIND_KEY, difference, kind_of, kind_to_json
 from .token_rows import row_of
 
 SHARD_BYTES = 2**28
 """Bytes of token files in a shard."""
-
-TEMPORARY = ".writing-"
 
 Progress = Callable[[Sequence[str]], Iterable[str]]
 
@@ -37,54 +30,31 @@ class TokenShards:
     left_out: dict[str, str]
 
 
-def write_token_shards(
-    folder: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    split: str = "train",
-    shard_bytes: int = SHARD_BYTES,
-    progress: Progress = iter,
+def write_shards(
+    files: Mapping[str, Path], folder: Path, split: str, shard_bytes: int = SHARD_BYTES, progress: Progress = iter
 ) -> TokenShards:
-    """Write the token files under `folder` as one split of a dataset in `out`, for `load_dataset(out)` and the Hub.
+    """Write token files as one split of a dataset in a new folder; they have to be of the same tokenizer and levels.
 
-    A row is a clip: `name` (the token file's path in the folder, without `.safetensors`), `caption`, `fps`, `num_frames`,
-    `height`, `width`, `num_tokens`, and in `tokens` the token file, byte for byte. Their order depends on the names alone, and
-    mixes them, since what streams a dataset shuffles little more than its shards. Equal files give equal shards; those of
-    the split that are there are replaced when all new ones are complete.
+    Their order depends on the names alone, and mixes them, since what streams a dataset shuffles little more than its
+    shards. Equal files give equal shards.
 
     Args:
-        folder: with files that `VideoTokens.save` or `pyratok encode` wrote, all by the same tokenizer.
-        out: is made if need be; the shards go into `data/` in it.
+        files: token files by the names of their rows.
+        folder: empty; what is in it is complete when this has ended.
         split: "train", "validation" or the like.
         shard_bytes: a shard holds no more bytes of token files than this, or one of them.
         progress: goes through the names and shows how far it is: `tqdm`, for example.
 
-    Raises PyraTokError if there is no token file that can be read, if they are of different tokenizers or levels, if the
-    shards cannot be written, and without pyarrow (extra `train`).
+    Raises PyraTokError if no file can be read, if they are of different tokenizers or levels, if the shards cannot be
+    written, and without pyarrow (extra `train`).
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise PyraTokError(f"{str(root)!r} is no folder; give one of token files")
-    listing = list_token_files(root)
-    files = {name.removesuffix(TOKEN_FILE_SUFFIX): root / name for name in listing.states}
-    if not files:
-        raise PyraTokError(
-            f"{str(root)!r} holds no token files, NAME{TOKEN_FILE_SUFFIX} as `pyratok encode` writes them"
-        )
-    shards = write_shards(files, Path(out), split, shard_bytes, progress)
-    return TokenShards(shards.paths, shards.clips, {**listing.unreadable, **shards.left_out})
-
-
-def write_shards(
-    files: Mapping[str, Path], out: Path, split: str, shard_bytes: int = SHARD_BYTES, progress: Progress = iter
-) -> TokenShards:
-    """The same for the token files in `files`, by the names of their rows."""
     check_split(split)
     if shard_bytes < 1:
         raise PyraTokError(f"a shard takes at least one byte, got shard_bytes = {shard_bytes}")
-    data = out / DATA_FOLDER
-    temporary = data / f"{TEMPORARY}{secrets.token_hex(8)}"
+    data = folder / DATA_FOLDER
     try:
-        writing = _Writing(temporary, shard_bytes)
+        data.mkdir()
+        writing = _Writing(data, shard_bytes)
         with writing:
             for name in progress(sorted(files, key=_place_in_order)):
                 writing.add(name, files[name])
@@ -92,12 +62,11 @@ def write_shards(
             raise PyraTokError(
                 f"none of the {len(files)} token files can be read; the first: {next(iter(writing.left_out.values()))}"
             )
-        paths = _replace_split(data, split, writing.paths)
+        count = len(writing.paths)
+        paths = [path.rename(data / shard_name(split, index, count)) for index, path in enumerate(writing.paths)]
     except OSError as problem:
         raise PyraTokError(f"the shards cannot be written into {str(data)!r}: {system_reason(problem)}") from problem
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return TokenShards(paths, writing.clips, writing.left_out)
+    return TokenShards(tuple(paths), writing.clips, writing.left_out)
 
 
 class _Writing:
@@ -134,7 +103,6 @@ class _Writing:
         kind = kind_of(tokens)
         if self._writer is None:
             self._first = name, kind
-            self._folder.mkdir(parents=True)
             writer = ShardWriter(self._folder, {KIND_KEY: kind_to_json(kind)}, self._shard_bytes)
             self._writer = self._stack.enter_context(writer)
         if found := difference(self._first[1], kind):
@@ -148,15 +116,3 @@ class _Writing:
 def _place_in_order(name: str) -> bytes:
     """Mixes names, the same way everywhere."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-
-
-def _replace_split(data: Path, split: str, written: Sequence[Path]) -> tuple[Path, ...]:
-    """Give complete shards their names, and remove those of an earlier run that have others."""
-    paths = [data / shard_name(split, index, len(written)) for index in range(len(written))]
-    for earlier in shards_by_split([str(path) for path in data.iterdir()]).get(split, []):
-        if Path(earlier) not in paths:
-            Path(earlier).unlink()
-    for source, path in zip(written, paths, strict=True):
-        with atomic_path(path) as temporary:
-            os.replace(source, temporary)
-    return tuple(paths)

@@ -79,7 +79,7 @@ def token_sequence(row: Mapping[str, Any], order: Sequence[int] | None = None, o
     ```
 
     Args:
-        row: of a dataset that `pyratok encode --push` or `write_token_shards` made; at least its column `tokens`.
+        row: of a dataset that `pyratok encode --push` or `write_token_dataset` made; at least its column `tokens`.
         order: the levels in the order of the sequence, (4, 3, 2, 1) for coarse to fine; ascending by default.
         offset: is added to every id, so that they can follow those of a text: the size of its vocabulary.
 

@@ -54,6 +54,7 @@ for line in sys.stdin:
     result = CliRunner().invoke(app, asked["command"])
     problem = None if isinstance(result.exception, SystemExit | None) else repr(result.exception)
     print(json.dumps([result.exit_code, result.stdout, result.stderr, problem]), file=answers, flush=True)
+os._exit(0)
 """
 
 
@@ -118,7 +119,7 @@ def test_pushed_tokens_stream_back_in_another_process(encode, hub, data, tmp_pat
     assert hub.files("tester/films", repo_type="dataset") == ["README.md", TRAIN]
     files = {path.name: path for path in (work_folder / "films-token-files/train").rglob("*.safetensors")}
     assert sorted(files) == ["square.mp4.safetensors", "still.png.safetensors"]
-    assert not list((work_folder / "films-token-files").rglob(".pyratok-upload-*"))
+    assert not list((work_folder / "films-token-files").rglob(".pyratok-dataset-*"))
 
     seen = read(hub, "tester/films", tmp_path)
     expected = {"square.mp4": files["square.mp4.safetensors"], "pictures/still.png": files["still.png.safetensors"]}
@@ -191,7 +192,7 @@ def test_what_would_fail_is_refused_before_the_work(encode, hub, data, work_fold
     hub.write("tester/public", {"notes.txt": b"mine"}, "dataset")
     known = hub.repositories.of_type("dataset")
     for arguments, reason in (
-        (("--push", "tester/five", "--license", "nonsense"), "license"),
+        (("--push", "tester/five", "--license", "nonsense"), "knows no licence 'nonsense'"),
         (("--push", "tester/five", "--split", "../train"), "a split is named"),
         (("--push", "a/b/c"), "a/b/c"),
         (("--push", "../films"), "../films"),

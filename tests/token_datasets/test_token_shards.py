@@ -9,9 +9,9 @@ from pyarrow import parquet
 from token_examples import make_tokens
 
 import pyratok
+from pyratok import write_token_dataset
 from pyratok.token_datasets import parquet_shards
 from pyratok.token_datasets.shard_facts import dataset_facts, local_shards
-from pyratok.token_datasets.shard_writing import write_token_shards
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -34,7 +34,7 @@ def test_shards_are_bounded_and_so_are_row_groups(token_folder, tmp_path, monkey
     sizes = sorted(path.stat().st_size for path in token_folder.rglob("*.safetensors"))
     bound = sizes[-1] + sizes[0]
     monkeypatch.setattr(parquet_shards, "GROUP_ROWS", 1)
-    shards = write_token_shards(token_folder, tmp_path, shard_bytes=bound)
+    shards = write_token_dataset(token_folder, tmp_path, shard_bytes=bound)
     count = len(shards.paths)
     assert [path.name for path in shards.paths] == [f"train-{i:05d}-of-{count:05d}.parquet" for i in range(count)]
     assert count > 1
@@ -42,7 +42,7 @@ def test_shards_are_bounded_and_so_are_row_groups(token_folder, tmp_path, monkey
         file = parquet.ParquetFile(path)
         assert sum(map(len, file.read(["tokens"])["tokens"].to_pylist())) <= bound
         assert file.num_row_groups == file.metadata.num_rows
-    one_each = write_token_shards(token_folder, tmp_path, shard_bytes=1)
+    one_each = write_token_dataset(token_folder, tmp_path, shard_bytes=1)
     assert len(one_each.paths) == one_each.clips == 5
     assert sorted((tmp_path / "data").iterdir()) == list(one_each.paths)
 
@@ -51,14 +51,14 @@ def test_equal_files_give_equal_shards(token_folder, dataset_folder, tmp_path):
     shutil.copytree(token_folder, tmp_path / "copy")
     largest = max(path.stat().st_size for path in token_folder.rglob("*.safetensors"))
     for _ in range(2):
-        pyratok.write_token_dataset(tmp_path / "copy", tmp_path / "clips", shard_bytes=largest)
+        write_token_dataset(tmp_path / "copy", tmp_path / "clips", shard_bytes=largest)
         assert contents(tmp_path / "clips") == contents(dataset_folder)
 
 
 def test_the_order_mixes_names(tmp_path):
     for index in range(40):
         make_tokens((1, 8, 8), seed=index).save(tmp_path / f"{index:02d}.safetensors")
-    (path,) = write_token_shards(tmp_path, tmp_path / "out").paths
+    (path,) = write_token_dataset(tmp_path, tmp_path / "out").paths
     names = parquet.read_table(path, columns=["name"])["name"].to_pylist()
     assert sorted(names) == [f"{index:02d}" for index in range(40)]
     assert len({name[0] for name in names[:10]}) > 2
@@ -71,7 +71,7 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_written(token_folde
     (tmp_path / "tokens/notes.txt").write_text("mine")
     shutil.copy(Path(pyratok.__file__).parent / "hub_cards/pyratok/projector/model.safetensors", tmp_path / "tokens")
     seen = []
-    shards = write_token_shards(
+    shards = write_token_dataset(
         tmp_path / "tokens", tmp_path / "out", progress=lambda names: seen.extend(names) or names
     )
     assert shards.clips == 5
@@ -94,7 +94,7 @@ def test_failing_leaves_what_was_there(dataset_folder, token_folder, tmp_path):
         kind |= {"weights_fingerprint": reference.weights_fingerprint, "spatial_multiple": reference.spatial_multiple}
         make_tokens(**{**kind, **fields}).save(stranger)
         with pytest.raises(pyratok.TokenFileError, match=f"tokens of one tokenizer.*'other'.*{reason}"):
-            write_token_shards(tmp_path / "tokens", tmp_path / "out")
+            write_token_dataset(tmp_path / "tokens", tmp_path / "out")
         assert contents(tmp_path / "out") == before
 
     def interrupted(names):
@@ -103,27 +103,27 @@ def test_failing_leaves_what_was_there(dataset_folder, token_folder, tmp_path):
 
     stranger.unlink()
     with pytest.raises(KeyboardInterrupt):
-        write_token_shards(tmp_path / "tokens", tmp_path / "out", progress=interrupted)
+        write_token_dataset(tmp_path / "tokens", tmp_path / "out", progress=interrupted)
     assert contents(tmp_path / "out") == before
 
 
 def test_bad_input_is_refused(token_folder, tmp_path):
     for split in ("all", "", "../train", "a-b", "1"):
         with pytest.raises(pyratok.PyraTokError, match="a split is named"):
-            write_token_shards(token_folder, tmp_path / "out", split=split)
+            write_token_dataset(token_folder, tmp_path / "out", split=split)
     with pytest.raises(pyratok.PyraTokError, match="is no folder"):
-        write_token_shards(tmp_path / "absent", tmp_path / "out")
+        write_token_dataset(tmp_path / "absent", tmp_path / "out")
     with pytest.raises(pyratok.PyraTokError, match="holds no token files"):
-        write_token_shards(tmp_path, tmp_path / "out")
+        write_token_dataset(tmp_path, tmp_path / "out")
     with pytest.raises(pyratok.PyraTokError, match="at least one byte"):
-        write_token_shards(token_folder, tmp_path / "out", shard_bytes=0)
+        write_token_dataset(token_folder, tmp_path / "out", shard_bytes=0)
     (tmp_path / "bad.safetensors").write_bytes((token_folder / "park.mp4.safetensors").read_bytes()[:-5])
     with pytest.raises(pyratok.PyraTokError, match="none of the 1 token files can be read"):
-        write_token_shards(tmp_path, tmp_path / "out")
+        write_token_dataset(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("mine")
     with pytest.raises(pyratok.PyraTokError, match="cannot be written"):
-        write_token_shards(token_folder, tmp_path / "file")
+        write_token_dataset(token_folder, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 
 
