@@ -11,6 +11,7 @@ from huggingface_hub.utils import disable_progress_bars
 from ..modeling_pyratok.errors import PyraTokError
 from ..pipelines.bundled_model import BUNDLED_ID
 from ..token_datasets.hub_upload import HubTarget, push_token_files
+from .hub_errors import hub_errors
 from .progress import progress_bar
 
 
@@ -26,7 +27,8 @@ def hub_target(
     if not os.path.isdir(clip):
         raise PyraTokError(f"--push takes the videos of a folder, and {clip!r} is none")
     target = HubTarget(push, "train" if split is None else split, private, licence)
-    target.check()
+    with hub_errors(f"push to the dataset {push!r}"):
+        target.check()
     if model != BUNDLED_ID and os.path.isdir(model):
         typer.echo(
             f"Warning: everybody will read that the tokenizer is {model!r}, a folder that nobody else has; to name one that "
@@ -40,7 +42,8 @@ def push_tokens(files: Mapping[str, Path], target: HubTarget, folder: str) -> No
     """Push token files, which lie in `folder`, by the names of their rows, and say what came of it. Raises PyraTokError."""
     if not sys.stderr.isatty():
         disable_progress_bars()
-    address, shards = push_token_files(files, target, Path(folder), progress_bar("writing shards"))
+    with hub_errors(f"push to the dataset {target.repo_id!r}"):
+        address, shards = push_token_files(files, target, Path(folder), progress_bar("writing shards"))
     typer.echo(
         f"pushed {shards.clips:,} clips in {len(shards.paths):,} shards as the split {target.split} to {address}"
     )

@@ -3,18 +3,17 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi, HfFileSystem
-from huggingface_hub.errors import EntryNotFoundError, HTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.optional_libraries import needs_extra
-from ..pipelines.model_loading import reason_of
 from .dataset_folder import CARD_FILE, TEMPORARY, write_card
 from .parquet_shards import DATA_FOLDER, check_split, shards_by_split
 from .shard_facts import OpenShard, open_local
@@ -41,17 +40,19 @@ class HubTarget:
         return os.path.join(f"{self.repo_id.rsplit('/', 1)[-1]}-token-files", self.split)
 
     def check(self) -> None:
-        """Ask the Hub, before hours of work, for what would make the upload fail. Raises PyraTokError."""
+        """Ask the Hub, before hours of work, for what would make the upload fail.
+
+        Raises PyraTokError, and what huggingface_hub raises.
+        """
         with needs_extra("train"):
             import pyarrow  # noqa: F401
         check_split(self.split)
-        with self.errors():
-            validate_repo_id(self.repo_id)
-            api = HfApi()
-            owner = api.whoami()["name"]
-            self._check_licence()
-            with contextlib.suppress(RepositoryNotFoundError):
-                self.check_visibility(api, self.repo_id if "/" in self.repo_id else f"{owner}/{self.repo_id}")
+        validate_repo_id(self.repo_id)
+        api = HfApi()
+        owner = api.whoami()["name"]
+        self._check_licence()
+        with contextlib.suppress(RepositoryNotFoundError):
+            self.check_visibility(api, self.repo_id if "/" in self.repo_id else f"{owner}/{self.repo_id}")
 
     def _check_licence(self) -> None:
         if self.licence is not None:
@@ -71,16 +72,6 @@ class HubTarget:
                 f"the dataset {self.repo_id!r} is there and is public; push without --private, or elsewhere"
             )
 
-    @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Around talk with the Hub: what it, the network or the client says becomes a PyraTokError of one sentence."""
-        try:
-            yield
-        except PyraTokError:
-            raise
-        except (HTTPError, OSError, ValueError) as problem:
-            raise PyraTokError(f"cannot push to the dataset {self.repo_id!r}: {reason_of(problem)}") from problem
-
 
 def push_token_files(
     files: Mapping[str, Path], target: HubTarget, place: Path, progress: Progress = iter
@@ -95,26 +86,26 @@ def push_token_files(
 
     Returns the dataset's address and what was written.
 
-    Raises PyraTokError as `write_shards` does, for other splits of another tokenizer, and for what the Hub refuses.
+    Raises PyraTokError as `write_shards` does, and for other splits of another tokenizer; and what
+    huggingface_hub raises.
     """
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=place) as folder:
         shards = write_shards(files, Path(folder), target.split, progress=progress)
-        with target.errors():
-            api = HfApi()
-            created = api.create_repo(target.repo_id, repo_type=KIND, private=target.private or None, exist_ok=True)
-            repo_id = created.repo_id
-            target.check_visibility(api, repo_id)
-            state = api.repo_info(repo_id, repo_type=KIND).sha
-            others, open_shard = _other_splits(api, repo_id, state, target.split)
-            write_card(Path(folder), others, repo_id, target.licence, _earlier_card(api, repo_id, state), open_shard)
-            api.upload_folder(
-                repo_id=repo_id,
-                repo_type=KIND,
-                folder_path=folder,
-                delete_patterns=f"{DATA_FOLDER}/{target.split}-*.parquet",
-                commit_message=f"Tokens of {shards.clips:,} clips as the split {target.split}",
-                parent_commit=state,  # the card speaks of this state: what has come since is not to be undone
-            )
+        api = HfApi()
+        created = api.create_repo(target.repo_id, repo_type=KIND, private=target.private or None, exist_ok=True)
+        repo_id = created.repo_id
+        target.check_visibility(api, repo_id)
+        state = api.repo_info(repo_id, repo_type=KIND).sha
+        others, open_shard = _other_splits(api, repo_id, state, target.split)
+        write_card(Path(folder), others, repo_id, target.licence, _earlier_card(api, repo_id, state), open_shard)
+        api.upload_folder(
+            repo_id=repo_id,
+            repo_type=KIND,
+            folder_path=folder,
+            delete_patterns=f"{DATA_FOLDER}/{target.split}-*.parquet",
+            commit_message=f"Tokens of {shards.clips:,} clips as the split {target.split}",
+            parent_commit=state,  # the card speaks of this state: what has come since is not to be undone
+        )
     return str(created), shards
 
 
