@@ -11,6 +11,9 @@ MULTIPLIERS, DOWNSAMPLING = [1, 2, 4, 4], [False, True, True]
 TEMPORAL_STRIDE = 4
 """Frames per latent frame."""
 
+WIDEST_STAGE, MOST_STAGES, MOST_PARTS = 8192, 16, 64
+"""Channels, stages, and blocks in a stage (also: times that a stage is wider than the first, pixels along a patch)."""
+
 
 def check_backbone(settings: Mapping[str, Any]) -> None:
     """Raises ValueError, saying what would be right, unless these keyword arguments make a VAE that tokens can be made with."""
@@ -19,6 +22,7 @@ def check_backbone(settings: Mapping[str, Any]) -> None:
         raise ValueError(f"backbone_config holds {', '.join(unknown)}, which AutoencoderKLWan does not know")
     multipliers, temporal = settings.get("dim_mult", MULTIPLIERS), settings.get("temperal_downsample", DOWNSAMPLING)
     _check_numbers(settings, multipliers, temporal)
+    _check_bounds(settings, multipliers)
     stages = len(multipliers)
     if stages < 2:
         raise ValueError(f"backbone_config['dim_mult'] needs at least two entries, got {multipliers}")
@@ -82,3 +86,18 @@ def _check_residual_widths(dim_mult: list[int], temporal: list[bool]) -> None:
 
 def _is_positive_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _check_bounds(settings: Mapping[str, Any], multipliers: list[int]) -> None:
+    """Sizes beyond all that is of use are refused before any memory is taken."""
+    bounds = {
+        "base_dim": WIDEST_STAGE,
+        "decoder_base_dim": WIDEST_STAGE,
+        "z_dim": WIDEST_STAGE,
+        "patch_size": MOST_PARTS,
+    }
+    for key, bound in {**bounds, "num_res_blocks": MOST_PARTS}.items():
+        if (settings.get(key) or 1) > bound:
+            raise ValueError(f"backbone_config[{key!r}] is at most {bound:,}")
+    if len(multipliers) > MOST_STAGES or max(multipliers, default=1) > MOST_PARTS:
+        raise ValueError(f"backbone_config['dim_mult'] has at most {MOST_STAGES} entries, each at most {MOST_PARTS}")

@@ -6,6 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
 from .remote_code import SharesCode
+from .size_bounds import LARGEST_STRIDE, MOST_BITS, MOST_LEVELS, WIDEST, check_at_most, check_settings
 from .unknown_options import reject_unknown
 
 SMALL_BODY: dict[str, Any] = {
@@ -102,6 +103,13 @@ class PyraTokPriorConfig(SharesCode, PreTrainedConfig):
         config = CONFIG_MAPPING[options.pop("model_type")](**options).get_text_config()
         config.vocab_size, config.pad_token_id = 1, None
         return config
+
+    def validate_bounds(self) -> None:
+        """Sizes beyond all that is of use are refused before any memory is taken."""
+        widths = ("codebook_size", "text_hidden_size", "head_size")
+        check_at_most(self, **dict.fromkeys(widths, WIDEST), num_levels=MOST_LEVELS, codebook_bits=MOST_BITS)
+        check_at_most(self, level_strides=LARGEST_STRIDE)
+        check_settings("body_config", self.body_config)
 
     def validate_prior(self) -> None:
         """What the parts need from each other."""

@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 from .backbone_rules import DOWNSAMPLING, MULTIPLIERS, TEMPORAL_STRIDE, check_backbone
 from .backbone_shapes import TINY_VAE, WAN_2_1_VAE, WAN_2_2_VAE
 from .remote_code import SharesCode
+from .size_bounds import LARGEST_STRIDE, MOST_LEVELS, WIDEST, check_at_most
 from .unknown_options import reject_unknown
 
 LOSS_WEIGHTS = tuple(
@@ -18,7 +19,7 @@ LOSS_WEIGHTS = tuple(
 )
 """The fields that weigh the terms of the loss and its two parts."""
 
-MAX_LEVELS = 16
+MAX_LEVELS = MOST_LEVELS
 """More would not fit a token file."""
 
 
@@ -301,6 +302,11 @@ class PyraTokConfig(SharesCode, PreTrainedConfig):
                 f"level {level} has stride {stride}, finer than or not a multiple of the stride "
                 f"{(stage_temporal, stage_spatial)} of stage {stage} that it taps; choose a coarser grid or a shallower stage"
             )
+
+    def validate_bounds(self) -> None:
+        """Sizes beyond all that is of use are refused before any memory is taken."""
+        widths = ("hidden_size", "num_attention_heads", "text_hidden_size", "lora_rank", "residual_text_sizes")
+        check_at_most(self, **dict.fromkeys(widths, WIDEST), level_strides=LARGEST_STRIDE)
 
     def validate_widths(self) -> None:
         """Widths, bits and LoRA."""

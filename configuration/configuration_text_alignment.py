@@ -6,6 +6,15 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .remote_code import SharesCode
+from .size_bounds import (
+    LARGEST_NUMBER,
+    LARGEST_STRIDE,
+    MOST_BITS,
+    MOST_LAYERS,
+    MOST_LEVELS,
+    WIDEST,
+    check_at_most,
+)
 from .unknown_options import reject_unknown
 
 TEMPORAL_STRIDE = 4
@@ -74,6 +83,12 @@ class PyraTokTextAlignmentConfig(SharesCode, PreTrainedConfig):
     @property
     def num_levels(self) -> int:
         return len(self.level_strides)
+
+    def validate_bounds(self) -> None:
+        """Sizes beyond all that is of use are refused before any memory is taken."""
+        widths = ("codebook_size", "text_hidden_size", "context_size")
+        check_at_most(self, **dict.fromkeys(widths, WIDEST), num_levels=MOST_LEVELS, codebook_bits=MOST_BITS)
+        check_at_most(self, context_layers=MOST_LAYERS, vocabulary_size=LARGEST_NUMBER, level_strides=LARGEST_STRIDE)
 
     def validate_sizes(self) -> None:
         """All of them count something, and every grid can be brought to that of the features."""

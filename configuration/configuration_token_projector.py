@@ -7,6 +7,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .remote_code import SharesCode
+from .size_bounds import LARGEST_STRIDE, MOST_BITS, MOST_LEVELS, WIDEST, check_at_most
 from .unknown_options import reject_unknown
 
 
@@ -45,6 +46,12 @@ class PyraTokTokenProjectorConfig(SharesCode, PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         reject_unknown(kwargs, "PyraTokTokenProjectorConfig")
         super().__post_init__(**kwargs)
+
+    def validate_bounds(self) -> None:
+        """Sizes beyond all that is of use are refused before any memory is taken."""
+        widths = ("codebook_size", "hidden_size", "language_hidden_size")
+        check_at_most(self, **dict.fromkeys(widths, WIDEST), num_levels=MOST_LEVELS, codebook_bits=MOST_BITS)
+        check_at_most(self, places=LARGEST_STRIDE, moments=LARGEST_STRIDE)
 
     def validate_sizes(self) -> None:
         """All of them count something."""
