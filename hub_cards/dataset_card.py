@@ -73,16 +73,23 @@ def _card_data(facts: DatasetFacts, name: str, licence: str | None, known: dict[
     """The metadata: what is known, and in it what is measured."""
     files = [{"split": split.name, "path": f"data/{split.name}-*.parquet"} for split in facts.splits]
     known.pop("dataset_info", None)  # of rows that may be there no more: `datasets` would refuse the new ones
+    named = licence_metadata(licence or known.get("license") or UNKNOWN)
     described = {
         "pretty_name": name.rsplit("/", 1)[-1],
         "task_categories": ["text-to-video"] if facts.total("captions") else None,
+        **named,
         **known,
-        "license": licence or known.get("license") or UNKNOWN,
+        "license": named["license"],
         "tags": sorted({*(known.get("tags") or []), "pyratok", "video-tokens"}),
         "size_categories": [size_category(int(facts.total("clips")))],
         "configs": [{"config_name": "default", "data_files": files}],
     }
     return DatasetCardData(**described)
+
+
+def licence_metadata(licence: str | list[str]) -> dict[str, Any]:
+    """How a licence stands in the metadata: the Hub wants a name for one, or a mixture, that it has no identifier for."""
+    return {"license": licence, **({"license_name": "see-credits"} if licence == "other" else {})}
 
 
 def size_category(count: int) -> str:

@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, HfApi, HfFileSystem
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+from ..hub_cards.dataset_card import licence_metadata
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.optional_libraries import needs_extra
 from .dataset_folder import CARD_FILE, TEMPORARY, write_card
@@ -56,12 +57,12 @@ class HubTarget:
 
     def _check_licence(self) -> None:
         if self.licence is not None:
-            metadata = DatasetCardData(license=self.licence).to_yaml()
+            metadata = DatasetCardData(**licence_metadata(self.licence)).to_yaml()
             try:
                 DatasetCard(f"---\n{metadata}\n---\n").validate(repo_type=KIND)
             except ValueError as problem:
                 raise PyraTokError(
-                    f"the Hub knows no licence {self.licence!r}; give mit, cc-by-4.0 or another identifier that "
+                    f"the Hub knows no licence {self.licence!r}; give mit, cc-by-4.0, other or another identifier that "
                     "https://huggingface.co/docs/hub/repositories-licenses names"
                 ) from problem
 
