@@ -1,15 +1,17 @@
 """`pyratok push`: a model with all that belongs to it to the Hub."""
 
+import json
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from huggingface_hub.utils import disable_progress_bars
 
-from ..hub_cards.model_card import CARD_FILE, write_model_card
+from ..hub_cards.model_card import model_card
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.repository_upload import upload_repository
 from ..pipelines.bundled_model import BUNDLED_ID, resolve_model
@@ -20,6 +22,7 @@ from .hub_errors import hub_errors
 from .model_use import be_quiet
 
 WEIGHTS = ".safetensors"
+PARTS = ("alignment", "language_model", "language_tokenizer", "prior", "projector", "text_encoder", "tokenizer")
 SHARED = (WEIGHTS, ".json", ".txt", ".jinja", ".model", ".md", ".png", ".jpg", ".gif", ".mp4")
 """Kinds of files that go to the Hub. Code is written anew, and pickles stay here."""
 
@@ -47,10 +50,10 @@ def push(
         _gather(model, Path(stage))
         if with_code:
             add_remote_code(stage)
-        if not (Path(stage) / CARD_FILE).is_file():
-            write_model_card(stage, repo_id=repo_id)
+        address = upload_repository(
+            stage, repo_id, revision, private or None, commit_message=message, make_card=partial(model_card, stage)
+        )
         sizes = [path.stat().st_size for path in Path(stage).rglob("*") if path.is_file()]
-        address = upload_repository(stage, repo_id, revision, private or None, commit_message=message)
     typer.echo(f"pushed {len(sizes)} files, {sum(sizes) / 1e6:,.1f} MB, to {address}")
 
 
@@ -61,7 +64,7 @@ def _gather(model: str, stage: Path) -> None:
         raise PyraTokError(f"there is no folder {model!r}; give that of a model")
     source = Path(resolve_model(model if model == BUNDLED_ID else tokenizer))
     check_model(source)
-    parts = {path.name: path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    parts = {name: source / name for name in _named_parts(source) if (source / name).is_dir()}
     for name in (PRIOR, ALIGNMENT):
         if (place := component_folder(source, name)) is not None:
             parts[name] = place
@@ -72,10 +75,25 @@ def _gather(model: str, stage: Path) -> None:
         _copy(part, stage / name)
 
 
+def _named_parts(source: Path) -> set[str]:
+    """Folders of components: those that a PyraTok repository may have, and those that model_index.json names."""
+    try:
+        index = json.loads((source / "model_index.json").read_text("utf-8"))
+    except FileNotFoundError:
+        index = {}
+    except (OSError, ValueError, RecursionError) as problem:
+        raise PyraTokError(f"{str(source / 'model_index.json')!r} cannot be read: {problem}") from problem
+    named = {name for name, value in index.items() if isinstance(value, list)} if isinstance(index, dict) else set()
+    return {name for name in {*PARTS, *named} if Path(name).name == name}
+
+
 def _copy(source: Path, target: Path) -> None:
-    """The files of one folder that are shared, without what lies below or is hidden."""
+    """The files of one folder that are shared, without what lies below or is hidden. Raises PyraTokError for foreign links."""
+    own = (source.resolve(), source.resolve().parent.parent / "blobs")  # the second in the cache of the hub client
     for path in sorted(source.iterdir()):
         if path.is_file() and path.suffix in SHARED and not path.name.startswith("."):
+            if not any(path.resolve().is_relative_to(folder) for folder in own):
+                raise PyraTokError(f"{str(path)!r} links to a file that lies elsewhere; put the file itself there")
             target.mkdir(exist_ok=True)
             if path.suffix == WEIGHTS:
                 (target / path.name).symlink_to(path.resolve())

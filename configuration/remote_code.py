@@ -8,6 +8,7 @@ its own classes are taken, and the file is neither read nor asked for.
 import functools
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,7 +60,7 @@ def models_text() -> str:
 def add_models_code(folder: str | os.PathLike[str]) -> None:
     """Put `modeling_pyratok.py` into the folder of a saved model, and `auto_map` into the configurations there and below."""
     root = Path(folder)
-    (root / f"{MODELING}.py").write_text(models_text(), encoding="utf-8")
+    write_text(root / f"{MODELING}.py", models_text())
     for path in [*root.glob("config.json"), *root.glob("*/config.json")]:
         pattern = MODELS.get(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
         if pattern is not None:
@@ -73,7 +74,17 @@ def add_models_code(folder: str | os.PathLike[str]) -> None:
 def _set_auto_map(path: Path, classes: dict[str, str]) -> None:
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["auto_map"] = {auto_class: f"{MODELING}.{name}" for auto_class, name in classes.items()}
-    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    aside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 class SharesCode:

@@ -1,8 +1,8 @@
 """The LoRA of an encoder alone, in peft's files: small enough to share, for whoever has the VAE that it belongs to."""
 
 import copy
+import functools
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 
 from .atomic_writing import atomic_path
 from .backbone import modules_without_use
-from .errors import PyraTokError
+from .errors import PyraTokError, system_reason
 from .hub_reasons import reason_of_hub
 from .lora import ADAPTER, add_lora, lora_layers
-from .repository_upload import CARD, upload_repository
+from .repository_upload import upload_repository
 from .weights_file import LARGEST_CONFIG, WeightsFile, check_shapes, shown
 from .weights_fingerprint import fingerprint
 
@@ -29,16 +29,26 @@ PREFIX = "base_model.model.encoder."
 BASE = "pyratok_base_fingerprint"
 """In the metadata of the weights: the SHA-256 of the encoder's weights that they belong to."""
 
+LARGEST_RANK, LARGEST_ALPHA = 4096, 1e6
+OTHER_SCALING = ("use_rslora", "use_dora", "use_qalora", "alpha_pattern", "rank_pattern", "lora_bias")
+"""What peft would apply a LoRA in another way with."""
+
 CARD_TEXT = """
 # {name}
 
 LoRA for the encoder of a [PyraTok](https://arxiv.org/abs/2601.16210) tokenizer, rank {rank}, in the format of peft. It belongs
-to encoders with the fingerprint `{base}`, and to no others.
+to the encoder whose fingerprint stands in the weights' metadata, and goes onto no other.
 
 ```python
 model.load_lora("{repo}")  # of a `PyraTokModel` around that VAE
 ```
 """
+
+
+def _card(rank: int, repo_id: str) -> ModelCard:
+    data = ModelCardData(library_name="peft", tags=["pyratok", "lora"])
+    text = CARD_TEXT.format(name=repo_id.split("/")[-1], repo=repo_id, rank=rank)
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n{text}")
 
 
 class LoraFiles:
@@ -78,7 +88,10 @@ class LoraFiles:
         if not layers:
             raise PyraTokError("the model has no LoRA: its lora_rank is 0")
         folder, base = Path(save_directory), self.encoder_fingerprint()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise PyraTokError(f"cannot write into {str(folder)!r}: {system_reason(problem)}") from problem
         factors = {
             f"{PREFIX}{name}": tensor.detach().to("cpu", dtype).contiguous()
             for name, tensor in get_peft_model_state_dict(self.backbone.encoder, adapter_name=ADAPTER).items()
@@ -90,11 +103,7 @@ class LoraFiles:
         LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, inference_mode=True).save_pretrained(str(folder))
         if push_to_hub:
             repo_id = kwargs.pop("repo_id", folder.resolve().name)
-            if not (folder / CARD).is_file():
-                values = {"name": repo_id.split("/")[-1], "repo": repo_id, "rank": rank, "base": base}
-                data = ModelCardData(library_name="peft", tags=["pyratok", "lora"])
-                ModelCard(f"---\n{data.to_yaml()}\n---\n{CARD_TEXT.format(**values)}").save(folder / CARD)
-            upload_repository(folder, repo_id, **kwargs)
+            upload_repository(folder, repo_id, make_card=functools.partial(_card, rank), **kwargs)
 
     def load_lora(
         self,
@@ -128,7 +137,13 @@ class LoraFiles:
                 self._check_base(folder / SAFETENSORS_WEIGHTS_NAME, name)
             wanted = self._wanted_factors(rank)
             check_shapes(f"the LoRA {name}", weights.shapes, wanted)
-            self._take_factors(rank, alpha, {factor: weights.tensor(factor) for factor in wanted})
+            weights.dtype_of(wanted)  # raises for any other type than those of weights
+            factors = {factor: weights.tensor(factor) for factor in wanted}
+            if (
+                broken := next((key for key, tensor in factors.items() if not tensor.isfinite().all()), None)
+            ) is not None:
+                raise PyraTokError(f"the LoRA {name} is damaged: {broken} is not finite")
+            self._take_factors(rank, alpha, factors)
 
     def _check_base(self, file: Path, name: str) -> None:
         with safe_open(file, framework="pt") as weights:
@@ -200,8 +215,11 @@ def _rank_and_alpha(folder: Path, name: str) -> tuple[int, float]:
     except (OSError, ValueError, TypeError, RecursionError) as problem:
         raise PyraTokError(f"{CONFIG_NAME} of the LoRA {name} cannot be read: {problem}") from problem
     rank, alpha = settings.get("r"), settings.get("lora_alpha")
-    is_number = type(alpha) in (int, float) and math.isfinite(alpha) and alpha > 0
-    if settings.get("peft_type") != "LORA" or type(rank) is not int or rank < 1 or not is_number:
-        said = json.dumps({key: settings.get(key) for key in ("peft_type", "r", "lora_alpha")})
+    is_number = type(alpha) in (int, float) and 0 < alpha <= LARGEST_ALPHA
+    is_rank = type(rank) is int and 1 <= rank <= LARGEST_RANK
+    if others := [key for key in OTHER_SCALING if settings.get(key)]:
+        raise PyraTokError(f"the LoRA {name} cannot be applied here: its {CONFIG_NAME} sets {', '.join(others)}")
+    if settings.get("peft_type") != "LORA" or not is_rank or not is_number:
+        said = f"{ ({key: settings.get(key) for key in ('peft_type', 'r', 'lora_alpha')})!r:.200}"
         raise PyraTokError(f"{name} holds no LoRA that can be read here: its {CONFIG_NAME} says {shown(said)}")
     return rank, float(alpha)

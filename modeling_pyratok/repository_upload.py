@@ -1,7 +1,7 @@
 """Uploading the folder of a saved model or pipeline to the Hub."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData
@@ -34,6 +34,7 @@ def upload_repository(
     token: str | bool | None = None,
     commit_message: str | None = None,
     create_pr: bool = False,
+    make_card: Callable[[str], ModelCard] | None = None,
 ) -> str:
     """Upload a folder as a model repository, in one commit; progress is shown by the hub client.
 
@@ -45,6 +46,7 @@ def upload_repository(
         repo_id: `NAME` or `OWNER/NAME`; created if it is not there.
         revision: the branch; created from the default one if it is not there.
         private, token, create_pr: as in huggingface_hub.
+        make_card: makes the card that is missing, from the full id; by default a short one.
 
     Returns:
         The address of the repository, at the branch.
@@ -56,7 +58,7 @@ def upload_repository(
     if revision is not None and not revision.startswith("refs/pr"):
         api.create_branch(address.repo_id, branch=revision, exist_ok=True)
     if not (root / CARD).is_file() and not api.file_exists(address.repo_id, CARD, revision=revision):
-        _short_card(address.repo_id).save(root / CARD)
+        (make_card or _short_card)(address.repo_id).save(root / CARD)
     api.upload_folder(
         repo_id=address.repo_id,
         folder_path=root,

@@ -11,10 +11,13 @@ like the package, `pipeline.py` puts the classes into it.
 
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
-from ..configuration.remote_code import INTRODUCTION, MODELING, add_models_code, flat_models
+from ..configuration.remote_code import INTRODUCTION, MODELING, add_models_code, flat_models, write_text
 from ..configuration.source_flattening import FlatFile
+from ..modeling_pyratok.errors import PyraTokError
 from .component_classes import COMPONENT_CLASSES
 
 PIPELINES, ENTRY = "pipelines_pyratok", "pipeline"
@@ -24,6 +27,8 @@ STARTS = ("diffusers_registration", "transformers_registration", "remote_pipelin
 """Modules that `pipelines_pyratok.py` has to hold, with all that they import and that `modeling_pyratok.py` has not."""
 
 INDEX = "model_index.json"
+PAIRS = ([str, str], [type(None), type(None)])
+PIPELINE_NAME = re.compile(r"PyraTok[A-Za-z0-9]{1,60}Pipeline", re.ASCII)
 PUBLIC_LIBRARY = "diffusers"
 
 ENTRY_LINES = (  # no line of this file itself may look like an import, for diffusers finds imports by their looks
@@ -59,10 +64,25 @@ def add_remote_code(folder: str | os.PathLike[str]) -> None:
     add_models_code(root)
     if not (root / INDEX).is_file():
         return
-    index = json.loads((root / INDEX).read_text(encoding="utf-8"))
+    index = _read_index(root / INDEX)
     for name, value in index.items():
         if isinstance(value, list) and value[1] in COMPONENT_CLASSES:
             index[name] = [PUBLIC_LIBRARY, value[1]]
-    (root / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (root / f"{PIPELINES}.py").write_text(pipelines_text(), encoding="utf-8")
-    (root / f"{ENTRY}.py").write_text("\n".join(ENTRY_LINES).format(name=index["_class_name"]), encoding="utf-8")
+    write_text(root / INDEX, json.dumps(index, indent=2, sort_keys=True) + "\n")
+    write_text(root / f"{PIPELINES}.py", pipelines_text())
+    write_text(root / f"{ENTRY}.py", "\n".join(ENTRY_LINES).format(name=index["_class_name"]))
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    """model_index.json. Raises PyraTokError if it is none, or of no pipeline of PyraTok: its words become code."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise PyraTokError(f"{str(path)!r} cannot be read: {problem}") from problem
+    pairs = [value for value in index.values() if isinstance(value, list)] if isinstance(index, dict) else [None]
+    if not all(pair is not None and [type(part) for part in pair] in PAIRS for pair in pairs):
+        raise PyraTokError(f"{str(path)!r} is no index of a pipeline's parts")
+    name = index.get("_class_name")
+    if not isinstance(name, str) or not PIPELINE_NAME.fullmatch(name):
+        raise PyraTokError(f"{str(path)!r} names no pipeline of PyraTok but {name!r:.80}")
+    return index

@@ -113,12 +113,12 @@ class RootRepository:
         name = os.fspath(pretrained_model_name_or_path)
         variant = kwargs.get("variant")
         source = resolve_model(BUNDLED_ID, variant) if name == BUNDLED_ID else name
+        if "vq_model" not in kwargs and not os.path.isdir(source):
+            source = cls.download(source, **kwargs)
         if "vq_model" not in kwargs and variant is not None:
-            if not os.path.isdir(source):
-                source = cls.download(source, **kwargs)
             kwargs["vq_model"] = load_variant(source, variant, dtype_of("vq_model", kwargs))
-        elif "vq_model" not in kwargs and os.path.isdir(source):
-            check_model(name)
+        elif "vq_model" not in kwargs:
+            check_model(source)
         if variant is None and os.path.isdir(source):
             for component in inspect.signature(cls.__init__).parameters:
                 if component not in kwargs and (Path(source) / component / CONFIG_NAME).is_file():

@@ -203,3 +203,14 @@ def test_a_component_that_is_given_is_not_loaded(pipeline, tiny_model, tmp_path)
     (tmp_path / "model.safetensors").unlink()
     loaded = pyratok.PyraTokReconstructionPipeline.from_pretrained(tmp_path, vq_model=tiny_model)
     assert loaded.vq_model is tiny_model
+
+
+def test_a_repository_of_the_hub_that_is_not_complete_is_refused(tiny_model, tmp_path, monkeypatch):
+    state = tiny_model.state_dict()
+    del state["backbone.decoder.conv_out.weight"]
+    pyratok.PyraTokReconstructionPipeline(tiny_model).save_pretrained(tmp_path / "broken")
+    tiny_model.save_pretrained(tmp_path / "broken", state_dict=state)
+    downloaded = classmethod(lambda cls, name, **options: str(tmp_path / "broken"))
+    monkeypatch.setattr(pyratok.PyraTokReconstructionPipeline, "download", downloaded)
+    with pytest.raises(pyratok.PyraTokError, match="is not complete"):
+        pyratok.PyraTokReconstructionPipeline.from_pretrained("someone/broken")
