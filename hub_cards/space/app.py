@@ -49,7 +49,8 @@ def build() -> gr.Blocks:
             masks_tab(clip_folder)
         with gr.Tab("Generate", id="generate"):
             generation_tab()
-    return page.queue(max_size=MAX_QUEUE, default_concurrency_limit=4)
+    # Without `api_open` the queue and its limits cannot be passed by: outside a Space Gradio lets scripts do that.
+    return page.queue(max_size=MAX_QUEUE, default_concurrency_limit=4, api_open=False)
 
 
 def launch(page: gr.Blocks) -> None:

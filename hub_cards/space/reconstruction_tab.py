@@ -130,11 +130,11 @@ def reconstruct_upload(
 ) -> list[Any]:
     """A visitor's file to all outputs. Raises gr.Error with one sentence."""
     with shown_errors():
-        progress(0.0, "reading")
-        clip = read_clip(path, beginning)
         folder = new_folder()
         try:
-            with model_lock:
+            with model_lock:  # around the decoding too, which takes memory
+                progress(0.0, "reading")
+                clip = read_clip(path, beginning)
                 result = reconstruct(shared_models().tokenizer, clip, safe_stem(path), folder, progress)
         except BaseException:
             remove_folder(str(folder))

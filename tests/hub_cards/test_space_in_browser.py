@@ -279,6 +279,18 @@ def test_an_upload_cannot_leave_its_folder(address):
             assert re.fullmatch(r".*/gradio/[0-9a-f]{64}/[^/\\]+", os.path.normpath(path))
 
 
+def test_a_script_cannot_pass_by_the_queue(address):
+    """Of the handlers that compute none may be called directly, or as many would run at once as somebody likes."""
+    with urllib.request.urlopen(f"{address}/config") as answer:
+        dependencies = json.load(answer)["dependencies"]
+    queued = [each for each in dependencies if each["backend_fn"] and each["queue"] is not False]
+    assert len(queued) >= 4  # an upload, the box, masks and generation
+    for each in queued:
+        data = {"data": [None] * len(each["inputs"]), "fn_index": each["id"], "session_hash": "script"}
+        body = json.dumps(data).encode()
+        assert requested(address, "/gradio_api/run/predict", body, "application/json")[0] == 404, each
+
+
 def test_a_script_cannot_have_files_of_the_server_processed(address, short_clips):
     """Any path may be sent to a handler; only uploads are taken."""
     with urllib.request.urlopen(f"{address}/config") as answer:
