@@ -16,7 +16,7 @@ from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.repository_upload import upload_repository
 from ..pipelines.bundled_model import BUNDLED_ID, resolve_model
 from ..pipelines.model_loading import check_component, check_model
-from ..pipelines.remote_pipelines import add_remote_code
+from ..pipelines.remote_pipelines import INDEX, add_remote_code
 from ..pipelines.text_to_video_loading import ALIGNMENT, PRIOR, component_folder, tokenizer_folder
 from .hub_errors import hub_errors
 from .model_use import be_quiet
@@ -39,7 +39,8 @@ def push(
 ) -> None:
     """Upload a model to the Hub: the tokenizer, what lies beside it (prior, alignment, text encoder ...), figures and card.
 
-    A model without a card is given one, made of its files. Log in once with `hf auth login`.
+    What the repository had of another model's parts goes. A model without a card is given one, made of its files. Log in
+    once with `hf auth login`.
 
     Example: `pyratok push runs/mine/stage_2 me/my-tokenizer`
     """
@@ -50,8 +51,12 @@ def push(
         _gather(model, Path(stage))
         if with_code:
             add_remote_code(stage)
+        # Parts of another tokenizer, which lay there before, would be loaded beside this one.
+        stale = [f"{part}/*" for part in PARTS if not Path(stage, part).is_dir()]
+        stale += [] if Path(stage, INDEX).is_file() else [INDEX]
+        make_card = partial(model_card, stage)
         address = upload_repository(
-            stage, repo_id, revision, private or None, commit_message=message, make_card=partial(model_card, stage)
+            stage, repo_id, revision, private or None, commit_message=message, make_card=make_card, replaced=stale
         )
         sizes = [path.stat().st_size for path in Path(stage).rglob("*") if path.is_file()]
     typer.echo(f"pushed {len(sizes)} files, {sum(sizes) / 1e6:,.1f} MB, to {address}")
@@ -78,11 +83,11 @@ def _gather(model: str, stage: Path) -> None:
 def _named_parts(source: Path) -> set[str]:
     """Folders of components: those that a PyraTok repository may have, and those that model_index.json names."""
     try:
-        index = json.loads((source / "model_index.json").read_text("utf-8"))
+        index = json.loads((source / INDEX).read_text("utf-8"))
     except FileNotFoundError:
         index = {}
     except (OSError, ValueError, RecursionError) as problem:
-        raise PyraTokError(f"{str(source / 'model_index.json')!r} cannot be read: {problem}") from problem
+        raise PyraTokError(f"{str(source / INDEX)!r} cannot be read: {problem}") from problem
     named = {name for name, value in index.items() if isinstance(value, list)} if isinstance(index, dict) else set()
     return {name for name in {*PARTS, *named} if Path(name).name == name}
 

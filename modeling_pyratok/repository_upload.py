@@ -1,7 +1,7 @@
 """Uploading the folder of a saved model or pipeline to the Hub."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData
@@ -35,6 +35,7 @@ def upload_repository(
     commit_message: str | None = None,
     create_pr: bool = False,
     make_card: Callable[[str], ModelCard] | None = None,
+    replaced: Sequence[str] = (),
 ) -> str:
     """Upload a folder as a model repository, in one commit; progress is shown by the hub client.
 
@@ -47,6 +48,7 @@ def upload_repository(
         revision: the branch; created from the default one if it is not there.
         private, token, create_pr: as in huggingface_hub.
         make_card: makes the card that is missing, from the full id; by default a short one.
+        replaced: patterns of files that go in the same commit, where the folder has none of that name.
 
     Returns:
         The address of the repository, at the branch.
@@ -66,7 +68,7 @@ def upload_repository(
         commit_message=commit_message or "Upload PyraTok",
         create_pr=create_pr,
         ignore_patterns=list(KEPT_HERE),
-        delete_patterns=list(_weights_of_before(root)),
+        delete_patterns=[*_weights_of_before(root), *replaced],
     )
     return str(address) if revision is None else f"{address}/tree/{revision}"
 

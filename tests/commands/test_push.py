@@ -45,11 +45,13 @@ def test_whole_repositories_are_pushed(hub, tmp_path):
         ["push", "tiny", "tester/tiny", "--revision", "plain"],
         ["push", "stage_2", "stage", "--private"],
         ["push", "pyratok", "tester/pyratok"],
+        ["push", "tiny", "tester/again"],
+        ["push", "stage_2/model", "tester/again"],
         ["push", "tiny", "stranger/tiny"],
         ["push", "tiny", "tester/not a name"],
     ]
     told = pushed(tmp_path, hub.environment(tmp_path / "home"), *lines)
-    assert [code for code, *_ in told] == [0, 0, 0, 0, 2, 2]
+    assert [code for code, *_ in told] == [0, 0, 0, 0, 0, 0, 2, 2]
     assert told[0][1].endswith(f"to {hub.endpoint}/tester/tiny\n") and told[0][2] == ""
     assert told[1][1].endswith(f"to {hub.endpoint}/tester/tiny/tree/plain\n")
     files = hub.files("tester/tiny")
@@ -67,11 +69,16 @@ def test_whole_repositories_are_pushed(hub, tmp_path):
     assert {"alignment/model.safetensors", "evaluation.json", "text_encoder/config.json"} <= set(
         hub.files("tester/pyratok")
     )
-    assert told[4][2] == (
+    again = set(hub.files("tester/again"))  # another tokenizer, without the parts of the one before
+    assert {"config.json", "prior/config.json"} <= again
+    assert not [
+        name for name in again if name.startswith(("alignment/", "text_encoder/")) or name == "model_index.json"
+    ]
+    assert told[6][2] == (
         "Error: cannot push to 'stranger/tiny': you may not do that there: give an id under your own name, or log in with "
         "`hf auth login`, or set HF_TOKEN, with a token that may write\n"
     )
-    assert "ids are NAME or OWNER/NAME" in told[5][2] and told[5][2].count("\n") == 1
+    assert "ids are NAME or OWNER/NAME" in told[7][2] and told[7][2].count("\n") == 1
 
     (nobody,) = pushed(tmp_path, hub.environment(tmp_path / "home", token=None), ["push", "tiny", "tester/other"])
     assert nobody[0] == 2 and "hf auth login" in nobody[2] and nobody[2].count("\n") == 1
