@@ -1,6 +1,13 @@
 """PyraTok to try out: `python app.py`, or as a Space as it is."""
 
+import importlib.util
 import os
+
+if importlib.util.find_spec("pyratok") is None:
+    raise SystemExit(
+        "PyraTok is not installed: in a Space add a line to requirements.txt that says where it comes from (README.md shows "
+        'which); elsewhere run `pip install -c constraints.txt ".[space]"` in a clone of its repository.'
+    )
 
 # Before Gradio and the Hub's client are imported, which read them once: the app tells nobody that it runs.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -35,8 +42,8 @@ SAME_ORIGIN = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-"""Content security policy: whatever gets into the page, through a file name in one of Gradio's messages for instance, asks
-nothing of other hosts."""
+"""Content security policy: the page loads nothing from other hosts. It is no defence against a script that gets into the page:
+Gradio's own stand in it, so such scripts have to be allowed."""
 
 
 def build() -> gr.Blocks:

@@ -1,7 +1,10 @@
 """The app's folder as a Space: its card, what it requires, what it weighs."""
 
 import ast
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,8 +51,31 @@ def test_the_app_imports_what_its_requirements_bring():
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             for name in {name.split(".")[0] for name in names} - own - sys.stdlib_module_names - {"pyratok"}:
                 assert f'"{ {"PIL": "pillow"}.get(name, name).lower() }>=' in setup, f"{path.name} imports {name}"
-    requirements = (SPACE / "requirements.txt").read_text("utf-8").splitlines()
-    assert [line for line in requirements if not line.startswith("#")] == ["pyratok"]
+
+
+def test_the_requirements_name_nothing_that_anybody_could_register():
+    lines = (SPACE / "requirements.txt").read_text("utf-8").splitlines()
+    (gradio,) = [line for line in lines if not line.startswith("#")]
+    assert f'"{gradio}"' in (ROOT / "setup.py").read_text("utf-8")
+    for line in lines:  # what a visitor may take the `#` away from
+        if line.startswith("#   "):
+            assert "://" in line and "pyratok @" not in line
+    names = re.findall(r"huggingface\.co/\S+?[\w.]whl", "\n".join(lines))
+    assert [name for name in names if f"pyratok-{pyratok.__version__}-" in name] == names != []
+
+
+def test_without_pyratok_the_app_says_what_to_do(tmp_path):
+    for path in SPACE.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    command = [
+        sys.executable,
+        "-S",
+        "app.py",
+    ]  # without installed packages, as in a Space that has no line for PyraTok
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("PyraTok is not installed: in a Space add a line to requirements.txt")
 
 
 def test_the_folder_is_small():
