@@ -17,9 +17,11 @@ from pathlib import Path
 
 import gradio as gr
 from clip_limits import MAX_FILE_BYTES, MAX_QUEUE, SESSION_SECONDS
+from full_disk import FullDiskRefusal
 from generation_tab import generation_tab
 from masks_tab import masks_tab
 from reconstruction_tab import EXAMPLES, reconstruction_tab
+from starlette.middleware import Middleware
 
 HERE = Path(__file__).parent
 INTRODUCTION = """
@@ -70,6 +72,7 @@ def launch(page: gr.Blocks) -> None:
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,
+        app_kwargs={"middleware": [Middleware(FullDiskRefusal)]},
         theme=gr.themes.Default(**SYSTEM_FONTS).set(**DARKER),
         css_paths=HERE / "page.css",
         head=f'<meta http-equiv="Content-Security-Policy" content="{SAME_ORIGIN}">'

@@ -3,6 +3,9 @@
 MAX_FILE_BYTES = 50 * 2**20
 """Of an upload."""
 
+MIN_FREE_BYTES = 2 * 2**30
+"""Of the disk: with less, uploads are refused."""
+
 MAX_SECONDS = 4.0
 """Of a clip. A longer one is refused, or its beginning is taken if the visitor asks for that."""
 

@@ -7,11 +7,10 @@ import gradio as gr
 from clip_limits import MAX_TEXT, SESSION_SECONDS
 from clip_masks import asked_words, draw_masks
 from clip_reading import read_clip
-from reconstruction_files import Reconstruction
-from reconstruction_tab import NO_CLIP
+from reconstruction_tab import stored_result
 from session_folders import new_folder, remove_folder
 from shared_models import MODEL_WORK, model_lock, shared_models
-from shown_errors import shown, shown_errors
+from shown_errors import shown_errors
 
 from pyratok import VideoTokens, read_video
 
@@ -95,7 +94,5 @@ def _clip_and_tokens(upload: str | None, beginning: bool, clip_folder: str | Non
     if upload is not None:
         clip = read_clip(upload, beginning)
         return clip.frames, shared_models().segmentation.video_tokens(clip.frames.numpy(), fps=clip.fps)
-    if clip_folder is None or not Path(clip_folder).is_dir():
-        raise shown(NO_CLIP)
-    result = Reconstruction.load(Path(clip_folder))
+    result = stored_result(clip_folder)
     return read_video(Path(clip_folder) / result.original)[0], VideoTokens.load(Path(clip_folder) / result.tokens)

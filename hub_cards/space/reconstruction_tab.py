@@ -155,6 +155,16 @@ def reconstruct_beginning(
     return reconstruct_upload(path, beginning, old_folder, progress)
 
 
+def stored_result(folder: str | None) -> Reconstruction:
+    """What is in a visitor's folder. Raises gr.Error if there is none, or if it was removed."""
+    try:
+        if folder is not None:
+            return Reconstruction.load(Path(folder))
+    except FileNotFoundError:
+        pass
+    raise shown(NO_CLIP)
+
+
 def _example_handler(name: str) -> Any:
     def show_example(old_folder: str | None) -> list[Any]:
         """The outputs of an example."""
@@ -168,9 +178,7 @@ def _example_handler(name: str) -> Any:
 def show_step(folder: str | None, levels: float) -> str:
     """The video of one position of the slider. Raises gr.Error if there is no clip."""
     with shown_errors():
-        if folder is None:
-            raise shown(NO_CLIP)
-        steps = Reconstruction.load(Path(folder)).steps
+        steps = stored_result(folder).steps
         return str(Path(folder) / steps[min(max(int(levels), 1), len(steps)) - 1].video)
 
 

@@ -19,6 +19,10 @@ COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 """What the Hub takes for a card's two colours."""
 
 
+BROUGHT_BY = {"PIL": "pillow", "starlette": "gradio"}
+"""Imports whose package has another name, or comes with one that needs it."""
+
+
 def test_the_card_says_what_a_space_needs():
     data = SpaceCard.load(SPACE / "README.md").data
     assert data.sdk == "gradio" and (SPACE / data.app_file).is_file()
@@ -50,7 +54,7 @@ def test_the_app_imports_what_its_requirements_bring():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             for name in {name.split(".")[0] for name in names} - own - sys.stdlib_module_names - {"pyratok"}:
-                assert f'"{ {"PIL": "pillow"}.get(name, name).lower() }>=' in setup, f"{path.name} imports {name}"
+                assert f'"{BROUGHT_BY.get(name, name).lower()}>=' in setup, f"{path.name} imports {name}"
 
 
 def test_the_requirements_name_nothing_that_anybody_could_register():

@@ -1,15 +1,22 @@
 """Visitors' files: apart from each other, gone afterwards, and never where a name would have them."""
 
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
 
+import full_disk
+import gradio as gr
 import pytest
 import session_folders
+from clip_limits import MIN_FREE_BYTES
+from fastapi.testclient import TestClient
+from gradio.routes import App
 from hypothesis import given
 from hypothesis import strategies as st
 from session_folders import new_folder, remove_folder, safe_stem
+from starlette.middleware import Middleware
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +24,28 @@ def temporary_folder(tmp_path, monkeypatch):
     """A folder for temporary files of this test's own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
+
+
+def upload(folder: Path) -> tuple[int, str, list[Path]]:
+    """(status, text, files that are in `folder` now) of an upload to a page that is served as the app is."""
+    with gr.Blocks() as page:
+        gr.File()
+    page.queue()
+    page.max_file_size = None
+    served = App.create_app(page, app_kwargs={"middleware": [Middleware(full_disk.FullDiskRefusal)]})
+    served.uploaded_file_dir = str(folder)
+    answer = TestClient(served).post("/gradio_api/upload", files={"files": ("clip.mp4", b"video")})
+    return answer.status_code, answer.text, [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("missing", "status"), [(0, 200), (1, 507)])
+def test_uploads_are_refused_while_the_disk_is_nearly_full(missing, status, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=MIN_FREE_BYTES - missing)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    (tmp_path / "uploads").mkdir()
+    answered, text, files = upload(tmp_path / "uploads")
+    assert (answered, len(files)) == (status, int(status == 200))
+    assert (text == full_disk.DISK_IS_FULL) == (status == 507)
 
 
 def test_every_folder_is_new_and_private():

@@ -168,11 +168,13 @@ def test_the_box_can_be_ticked_before_a_clip_is_there(monkeypatch):
     assert reconstruct_beginning("clip.mp4", False, None, quiet) == gr.skip()
 
 
-def test_files_that_are_gone():
-    with pytest.raises(gr.Error, match="There is no clip yet"):
-        show_step(None, 3)
-    with pytest.raises(gr.Error, match="There is no clip yet"):
-        masks_of_text("a city", 0, None, False, "/nowhere", None, quiet)
+@pytest.mark.parametrize("kind", ["never there", "removed", "emptied"])
+def test_files_that_are_gone(kind, tmp_path):
+    folder = {"never there": None, "removed": str(tmp_path / "gone"), "emptied": str(tmp_path)}[kind]
+    with pytest.raises(gr.Error, match="There is no clip yet, or its files were removed"):
+        show_step(folder, 3)
+    with pytest.raises(gr.Error, match="There is no clip yet, or its files were removed"):
+        masks_of_text("a city", 0, None, False, folder, None, quiet)
 
 
 @pytest.mark.parametrize("name", EXAMPLE_NAMES)
