@@ -2,10 +2,16 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
+
+from .errors import PyraTokError
+
+MOST_MISSING = 2**28
+"""Numbers, a gigabyte of them, that a configuration may ask for beyond what the weights' files hold."""
 
 
 class SafeWeights:
@@ -20,10 +26,26 @@ class SafeWeights:
         if kwargs.pop("use_safetensors", None) is False:
             raise ValueError("PyraTok's weights are safetensors: use_safetensors=False, which unpickles, is not taken")
         if isinstance(pretrained_model_name_or_path, str | os.PathLike):
-            folder = Path(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-            for index in folder.glob(SAFE_WEIGHTS_INDEX_NAME.replace(".index", ".index*")):
-                _check_shards(index)
+            check_shards(Path(pretrained_model_name_or_path, kwargs.get("subfolder") or ""))
         return super().from_pretrained(pretrained_model_name_or_path, *args, use_safetensors=True, **kwargs)
+
+    def _move_missing_keys_from_meta_to_device(self, missing_keys: Iterable[str], *args: Any, **kwargs: Any) -> None:
+        """The step of transformers in which memory is taken for what the files do not hold, or hold in another shape.
+
+        Raises PyraTokError before it is, if it is much: the configuration is then not that of the weights.
+        """
+        missing = sum(self.get_parameter_or_buffer(key).numel() for key in missing_keys)
+        if missing > MOST_MISSING:
+            raise PyraTokError(
+                f"its configuration asks for {missing:,} numbers that its weights do not hold: the two do not belong together"
+            )
+        super()._move_missing_keys_from_meta_to_device(missing_keys, *args, **kwargs)
+
+
+def check_shards(folder: Path) -> None:
+    """Raises ValueError if an index of shards in a folder names files that do not lie beside it."""
+    for index in folder.glob(SAFE_WEIGHTS_INDEX_NAME.replace(".index", ".index*")):
+        _check_shards(index)
 
 
 def _check_shards(index: Path) -> None:

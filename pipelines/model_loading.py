@@ -1,6 +1,7 @@
 """Loading a tokenizer whole: a model folder that lacks a part of its weights is refused, not filled with noise."""
 
 import os
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from transformers import AutoModel, PreTrainedModel
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.hub_reasons import reason_of_hub
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+from ..modeling_pyratok.safe_weights import check_shards
 from .bundled_model import BUNDLED_ID, resolve_model
 
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -73,8 +75,11 @@ def _load_whole(id_or_folder: str | os.PathLike[str], variant: str | None = None
 
 
 def complete_model(kind: Any, name: str, source: str, **options: Any) -> Any:
-    """What `kind.from_pretrained` makes of `source`, which errors call `name`."""
+    """What `kind.from_pretrained` makes of `source`, which errors call `name`; nothing is unpickled."""
+    if "gguf_file" not in options:
+        options = {**options, "use_safetensors": True}
     try:
+        check_shards(Path(source, options.get("subfolder") or ""))
         model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
     except CANNOT_LOAD as problem:
         raise PyraTokError(f"the model {name!r} cannot be loaded: {reason_of(problem)}") from problem
@@ -90,6 +95,8 @@ def reason_of(problem: Exception) -> str:
     """The first line of an error's message; of a wrong configuration that of the rule which it breaks; of the Hub its sense."""
     if (of_hub := reason_of_hub(problem)) is not None:
         return of_hub
+    if isinstance(problem.__context__, PyraTokError):  # behind what transformers says of all shapes at once
+        return str(problem.__context__)
     cause = problem.__cause__ if isinstance(problem, StrictDataclassError) else None
     lines = str(cause or problem).strip().splitlines()
     return lines[0] if lines else type(problem).__name__

@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME
 
+from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.repository_upload import upload_repository
 from .bundled_model import BUNDLED_ID, resolve_model
 from .component_classes import COMPONENT_CLASSES, LIBRARY
@@ -107,10 +108,15 @@ class RootRepository:
         `variant="fp16"` takes the weights that were saved with it, of the tokenizer and of every component that has such.
         (`DiffusionPipeline.from_pretrained` looks for variants in folders beside the root alone.)
 
+        Nothing is unpickled: weights are safetensors.
+
         Raises PyraTokError with one sentence if a model in the folder is not complete (diffusers would start with random
         weights in the gaps), unless that component is given.
         """
         name = os.fspath(pretrained_model_name_or_path)
+        if kwargs.get("use_safetensors") is False:
+            raise PyraTokError("weights are safetensors: use_safetensors=False, which unpickles, is not taken")
+        kwargs["use_safetensors"] = True
         variant = kwargs.get("variant")
         source = resolve_model(BUNDLED_ID, variant) if name == BUNDLED_ID else name
         if "vq_model" not in kwargs and not os.path.isdir(source):
