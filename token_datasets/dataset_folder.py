@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,12 +10,12 @@ from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import PyraTokError, system_reason
 from ..modeling_pyratok.token_files import TOKEN_FILE_SUFFIX
 from ..pipelines.token_file_listing import list_token_files
+from .folders_aside import folder_aside
 from .parquet_shards import DATA_FOLDER
 from .shard_facts import OpenShard, dataset_facts, local_shards, open_local
 from .shard_writing import SHARD_BYTES, Progress, TokenShards, write_shards
 
 CARD_FILE = "README.md"
-TEMPORARY = ".pyratok-dataset-"
 
 
 def write_token_dataset(
@@ -60,11 +59,12 @@ def write_token_dataset(
         )
     others = {name: paths for name, paths in local_shards(target).items() if name != split}
     earlier = _text_of(target / CARD_FILE)
-    with _folder_aside(target) as aside:
+    with _written_into(target) as aside:
         shards = write_shards(files, aside, split, shard_bytes, progress)
         write_card(aside, others, repo_id or target.resolve().name, licence, earlier)
-        paths = _replace_split(target, split, shards.paths)
-        _move(aside / CARD_FILE, target / CARD_FILE)
+        with atomic_path(target / CARD_FILE) as card:
+            paths = _replace_split(target, split, shards.paths)
+            os.replace(aside / CARD_FILE, card)
     return TokenShards(paths, shards.clips, {**listing.unreadable, **shards.left_out})
 
 
@@ -93,13 +93,13 @@ def _text_of(path: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _folder_aside(target: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of `target`, which is made, and is removed again if nothing comes into it."""
+def _written_into(target: Path) -> Iterator[Path]:
+    """A temporary folder in `target`, which is made, and is removed again if nothing comes into it."""
     is_new = not target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=target) as aside:
-            yield Path(aside)
+        with folder_aside(target) as aside:
+            yield aside
     except OSError as problem:
         raise PyraTokError(
             f"the dataset cannot be written into {str(target)!r}: {system_reason(problem)}"
@@ -111,19 +111,17 @@ def _folder_aside(target: Path) -> Iterator[Path]:
 
 
 def _replace_split(target: Path, split: str, written: Sequence[Path]) -> tuple[Path, ...]:
-    """Move complete shards to their place, and remove those of an earlier run that have other names."""
+    """Move complete shards to their place, and only then remove those of an earlier run that have other names."""
     data = target / DATA_FOLDER
     data.mkdir(exist_ok=True)
     paths = [data / path.name for path in written]
-    for earlier in local_shards(target).get(split, []):
-        if Path(earlier) not in paths:
-            Path(earlier).unlink()
+    earlier = [Path(path) for path in local_shards(target).get(split, [])]
+    for path in paths:
+        if path.is_dir():
+            raise PyraTokError(f"a shard is to be written to {str(path)!r}, which is a folder; move it elsewhere")
     for source, path in zip(written, paths, strict=True):
-        _move(source, path)
+        os.replace(source, path)
+    for path in earlier:
+        if path not in paths:
+            path.unlink()
     return tuple(paths)
-
-
-def _move(source: Path, target: Path) -> None:
-    """Put a complete file in the place of another."""
-    with atomic_path(target) as temporary:
-        os.replace(source, temporary)

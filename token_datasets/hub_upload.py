@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from huggingface_hub.utils import validate_repo_id
 from ..hub_cards.dataset_card import licence_metadata
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.optional_libraries import needs_extra
-from .dataset_folder import CARD_FILE, TEMPORARY, write_card
+from .dataset_folder import CARD_FILE, write_card
+from .folders_aside import folder_aside
 from .parquet_shards import DATA_FOLDER, check_split, shards_by_split
 from .shard_facts import OpenShard, open_local
 from .shard_writing import Progress, TokenShards, write_shards
@@ -90,15 +90,15 @@ def push_token_files(
     Raises PyraTokError as `write_shards` does, and for other splits of another tokenizer; and what
     huggingface_hub raises.
     """
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=place) as folder:
-        shards = write_shards(files, Path(folder), target.split, progress=progress)
+    with folder_aside(place) as folder:
+        shards = write_shards(files, folder, target.split, progress=progress)
         api = HfApi()
         created = api.create_repo(target.repo_id, repo_type=KIND, private=target.private or None, exist_ok=True)
         repo_id = created.repo_id
         target.check_visibility(api, repo_id)
         state = api.repo_info(repo_id, repo_type=KIND).sha
         others, open_shard = _other_splits(api, repo_id, state, target.split)
-        write_card(Path(folder), others, repo_id, target.licence, _earlier_card(api, repo_id, state), open_shard)
+        write_card(folder, others, repo_id, target.licence, _earlier_card(api, repo_id, state), open_shard)
         api.upload_folder(
             repo_id=repo_id,
             repo_type=KIND,

@@ -25,8 +25,9 @@ open_local: OpenShard = functools.partial(open, mode="rb")
 
 
 def local_shards(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
-    """The shards of a dataset in a folder, by split."""
-    return shards_by_split([str(path) for path in Path(folder, DATA_FOLDER).glob("*.parquet")])
+    """The shards of a dataset in a folder, by split; a folder that is named as one is none."""
+    found = Path(folder, DATA_FOLDER).glob("*.parquet")
+    return shards_by_split([str(path) for path in found if not path.is_dir()])
 
 
 def dataset_facts(shards: Mapping[str, Sequence[str]], open_shard: OpenShard = open_local) -> DatasetFacts:
