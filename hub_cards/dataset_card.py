@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from ..modeling_pyratok.errors import PyraTokError
 from .card_figures import render
 from .dataset_facts import DatasetFacts
+from .dataset_metadata import DEFAULT, check_metadata, of_other_configs, texts
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 CARD = "---\n{{ card_data }}\n---\n\n{{ body }}"
@@ -39,9 +40,9 @@ def dataset_card(
         The card; `str(card)` is the README.md.
 
     Raises:
-        PyraTokError: if the metadata of the earlier card cannot be read.
+        PyraTokError: if the metadata of the earlier card cannot be read or used.
     """
-    known = _read(earlier)
+    known = read_card(earlier)
     data = _card_data(facts, name, licence, {} if known is None else known.data.to_dict())
     licences = data.license if isinstance(data.license, str) else ", ".join(data.license)
     values = {"name": name, "facts": facts, "order": tuple(reversed(facts.kind.levels)), "licence": licences}
@@ -60,19 +61,21 @@ def dataset_card(
     return DatasetCard.from_template(data, template_str=CARD, body=body.strip() + "\n")
 
 
-def _read(earlier: str | None) -> DatasetCard | None:
+def read_card(earlier: str | None) -> DatasetCard | None:
+    """The card that is there, if any. Raises PyraTokError if its metadata cannot be read, or not be kept in a new one."""
     if earlier is None:
         return None
     try:
-        return DatasetCard(earlier)
+        card = DatasetCard(earlier)
     except Exception as problem:  # of YAML or of the client, each with a class of its own
         raise PyraTokError(f"the card that is there, README.md, cannot be read: {problem}") from problem
+    check_metadata(card.data.to_dict())
+    return card
 
 
 def _card_data(facts: DatasetFacts, name: str, licence: str | None, known: dict[str, Any]) -> DatasetCardData:
-    """The metadata: what is known, and in it what is measured."""
-    files = [{"split": split.name, "path": f"data/{split.name}-*.parquet"} for split in facts.splits]
-    known.pop("dataset_info", None)  # of rows that may be there no more: `datasets` would refuse the new ones
+    """The metadata: what is known, which is checked, and in it what is measured."""
+    files = [{"split": split.name, "path": f"data/{split.name}-*-of-*.parquet"} for split in facts.splits]
     named = licence_metadata(licence or known.get("license") or UNKNOWN)
     described = {
         "pretty_name": name.rsplit("/", 1)[-1],
@@ -80,9 +83,11 @@ def _card_data(facts: DatasetFacts, name: str, licence: str | None, known: dict[
         **named,
         **known,
         "license": named["license"],
-        "tags": sorted({*(known.get("tags") or []), "pyratok", "video-tokens"}),
+        "tags": sorted({*texts(known, "tags"), "pyratok", "video-tokens"}),
         "size_categories": [size_category(int(facts.total("clips")))],
-        "configs": [{"config_name": "default", "data_files": files}],
+        "configs": [{"config_name": DEFAULT, "data_files": files}, *of_other_configs(known, "configs")],
+        # Of our rows it may speak of some that are there no more: `datasets` would refuse the new ones.
+        "dataset_info": of_other_configs(known, "dataset_info") or None,
     }
     return DatasetCardData(**described)
 

@@ -3,12 +3,16 @@
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from datasets import load_dataset
 from hub_metadata import metadata_problems
 from huggingface_hub import DatasetCard
+from pyarrow import parquet
 from token_examples import make_tokens
 
 import pyratok
@@ -87,7 +91,7 @@ def test_every_figure_is_that_of_the_token_files(tmp_path):
     data = DatasetCard(text).data
     assert (data.license, data.size_categories, data.pretty_name) == ("cc-by-4.0", ["n<1K"], "films")
     assert data.configs == [
-        {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
+        {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*-of-*.parquet"}]}
     ]
 
 
@@ -200,6 +204,65 @@ def test_what_people_wrote_stays(facts):
     assert "## Columns" in empty.text and empty.data.license == "mit"
     with pytest.raises(pyratok.PyraTokError, match="cannot be read"):
         dataset_card(facts, "me/films", earlier="---\n[: {\n---\n")
+
+
+def test_another_configuration_of_its_maker_stays_and_loads(tmp_path):
+    path = write(tmp_path, [{"seed": 1}])
+    parquet.write_table(pyarrow.table({"note": ["mine"]}), tmp_path / "films/notes.parquet")
+    card = DatasetCard.load(path)
+    notes = {"config_name": "notes", "data_files": "notes.parquet"}
+    info = {"config_name": "notes", "features": [{"name": "note", "dtype": "string"}]}
+    card.data.configs = [notes, *card.data.configs]
+    card.data.dataset_info = [info, {"config_name": "default", "splits": [{"name": "train", "num_examples": 99}]}]
+    card.save(path)
+    again = DatasetCard.load(write(tmp_path, [{"seed": 2}, {"seed": 3}]))
+    assert [found["config_name"] for found in again.data.configs] == ["default", "notes"]
+    assert notes in again.data.configs and again.data.dataset_info == [info]
+    load = partial(load_dataset, str(tmp_path / "films"), split="train", streaming=True)
+    assert [row["note"] for row in load("notes")] == ["mine"]
+    assert sorted(row["name"] for row in load()) == ["clip 0", "clip 1"]
+
+
+def test_other_files_beside_the_shards_are_no_rows(tmp_path):
+    write(tmp_path, [{"seed": 1}])
+    parquet.write_table(pyarrow.table({"note": ["mine"]}), tmp_path / "films/data/train-notes.parquet")
+    write(tmp_path, [{"seed": 2}])
+    assert [row["name"] for row in load_dataset(str(tmp_path / "films"), split="train", streaming=True)] == ["clip 0"]
+
+
+def test_single_texts_are_lists_of_one(facts):
+    card = dataset_card(facts, "me/films", earlier="---\ntags: foo\nlicense: [mit, cc-by-4.0]\n---\n# Mine\n")
+    assert card.data.tags == ["foo", "pyratok", "video-tokens"] and card.data.license == ["mit", "cc-by-4.0"]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        *(
+            "license: 1",
+            "license: yes",
+            "license: [mit, 2]",
+            "license: {a: b}",
+            "tags: [1, a]",
+            "tags: 1",
+            "tags: {a: b}",
+        ),
+        *(
+            "configs: text",
+            "configs: [a]",
+            "configs: [{config_name: 1}]",
+            "configs: [{config_name: a}, {config_name: a}]",
+        ),
+        *("dataset_info: text", "dataset_info: [1]", "1: a", "self: a"),
+    ],
+)
+def test_metadata_of_other_types_are_refused_before_anything_is_replaced(tmp_path, metadata):
+    path = write(tmp_path, [{"seed": 1}])
+    path.write_text(f"---\n{metadata}\n---\n# Mine\n")
+    before = {path: path.read_bytes() for path in (tmp_path / "films").rglob("*") if path.is_file()}
+    with pytest.raises(pyratok.PyraTokError, match=r"the card that is there, README\.md, cannot be"):
+        write(tmp_path, [{"seed": 2}, {"seed": 3}], shard_bytes=1)
+    assert {path: path.read_bytes() for path in (tmp_path / "films").rglob("*") if path.is_file()} == before
 
 
 def test_size_categories_are_those_of_the_hub():
