@@ -1,9 +1,10 @@
 """Videos into tokens, with a model that is loaded once."""
 
+from ..hub_cards.dataset_facts import TokenKind
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.video_reading import VideoReader
 from ..modeling_pyratok.video_tokens import VideoTokens
-from ..pipelines.token_streams import TokenCollector, chosen_levels, keep_levels
+from ..pipelines.token_streams import TokenCollector, chosen_levels, keep_levels, recorded_id
 from .frame_source import FrameSource
 from .model_use import Work, load_quietly, place
 
@@ -28,6 +29,19 @@ class ClipEncoder:
         self.max_frames = max_frames
         self._model_id, self._work = model_id, work
         place(self._model, dtype, device)
+
+    @property
+    def kind(self) -> TokenKind:
+        """What all tokens that it makes have in common."""
+        config = self._model.config
+        return TokenKind(
+            level_strides=tuple(tuple(pair) for pair in config.level_strides),
+            codebook_bits=config.codebook_bits,
+            spatial_multiple=config.spatial_multiple,
+            levels=tuple(self.levels),
+            weights_fingerprint=self.fingerprint,
+            model_id=recorded_id(self._model_id),
+        )
 
     def encode(self, reader: VideoReader, caption: str | None = None) -> VideoTokens:
         """The tokens of a file, with a caption that the tokenizer does not see. Raises VideoReadError."""

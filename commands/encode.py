@@ -11,6 +11,7 @@ from ..modeling_pyratok.errors import TokenFileError
 from ..modeling_pyratok.token_files import TOKEN_FILE_SUFFIX, is_token_file
 from ..modeling_pyratok.video_reading import VideoReader
 from ..pipelines.bundled_model import resolve_model
+from ..token_datasets.hub_upload import HubTarget
 from ..training.evaluation_files import evaluation_files
 from .clip_encoding import ClipEncoder, uneven_frames
 from .folder_encoding import FolderEncoding, OptionsRecord, clips_of, encode_clips
@@ -18,7 +19,7 @@ from .model_use import Work
 from .options import ChunkFrames, Device, Dtype, Levels, MaxFrames, Model, TileOverlap, TileSize, parse_levels
 from .progress import progress_bar
 from .tables import show, tokens_table
-from .token_push import hub_target, push_tokens
+from .token_push import check_tokens, hub_target, push_tokens
 
 EXTENSION = TOKEN_FILE_SUFFIX
 
@@ -73,7 +74,7 @@ def encode(
             raise typer.BadParameter("say where they go: NAME.safetensors, or a folder", param_hint="TOKENS")
         tokens = target.folder
     if os.path.isdir(clip):
-        report = _encode_folder(clip, tokens, model, work, max_frames, dtype, device, force)
+        report = _encode_folder(clip, tokens, model, work, max_frames, dtype, device, force, target)
         if target is not None:
             push_tokens(report.files, target, tokens)
         return
@@ -91,23 +92,26 @@ def encode(
 
 def _encode_folder(
     folder: str,
-    target: str,
+    tokens: str,
     model: str,
     work: Work,
     max_frames: int | None,
     dtype: str,
     device: str | None,
     force: bool,
+    target: HubTarget | None,
 ) -> FolderEncoding:
-    clips = clips_of(folder, target, evaluation_files(folder))
+    clips = clips_of(folder, tokens, evaluation_files(folder))
     for clip in clips:
         _check_target(str(clip.target))
     resolve_model(model)
     encoder = ClipEncoder(model, work, max_frames, dtype, device)
+    if target is not None:
+        check_tokens(target, encoder.kind)
     options = {"max_frames": max_frames, "dtype": dtype, "chunk_frames": work.chunk_frames, **work.tiles}
-    record = OptionsRecord(target, options, anew=force)
+    record = OptionsRecord(tokens, options, anew=force)
     report = encode_clips(clips, encoder, record, progress_bar("encoding"))
-    _report(target, report)
+    _report(tokens, report)
     return report
 
 

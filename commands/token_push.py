@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 from huggingface_hub.utils import disable_progress_bars
 
+from ..hub_cards.dataset_facts import TokenKind
 from ..modeling_pyratok.errors import PyraTokError
 from ..pipelines.bundled_model import BUNDLED_ID
 from ..token_datasets.hub_upload import HubTarget, push_token_files
@@ -36,6 +37,12 @@ def hub_target(
             err=True,
         )
     return target
+
+
+def check_tokens(target: HubTarget, kind: TokenKind) -> None:
+    """Raise PyraTokError, before clips are encoded, if tokens of this kind do not fit the dataset that is there."""
+    with hub_errors(f"push to the dataset {target.repo_id!r}"):
+        target.check_tokens(kind)
 
 
 def push_tokens(files: Mapping[str, Path], target: HubTarget, folder: str) -> None:

@@ -1,26 +1,27 @@
 """Token files as a split of a dataset on the Hub: shards, and a card that counts all splits, in one commit."""
 
 import contextlib
+import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from huggingface_hub import DatasetCard, DatasetCardData, HfApi, HfFileSystem
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub import DatasetCard, DatasetCardData, HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from ..hub_cards.dataset_card import licence_metadata
+from ..hub_cards.dataset_facts import TokenKind
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.optional_libraries import needs_extra
-from .dataset_folder import CARD_FILE, write_card
+from .dataset_folder import write_card
 from .folders_aside import folder_aside
-from .parquet_shards import DATA_FOLDER, check_split, shards_by_split
-from .shard_facts import OpenShard, open_local
+from .hub_state import KIND, HubState
+from .parquet_shards import check_split
+from .shard_facts import open_local
 from .shard_writing import Progress, TokenShards, write_shards
-
-KIND = "dataset"
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,30 @@ class HubTarget:
         check_split(self.split)
         validate_repo_id(self.repo_id)
         api = HfApi()
-        owner = api.whoami()["name"]
+        repo_id = self._full_id(api.whoami())
         self._check_licence()
         with contextlib.suppress(RepositoryNotFoundError):
-            self.check_visibility(api, self.repo_id if "/" in self.repo_id else f"{owner}/{self.repo_id}")
+            self.check_visibility(api, repo_id)
+
+    def check_tokens(self, kind: TokenKind) -> None:
+        """Ask the Hub whether tokens of this kind can come beside what is there, other splits and a card.
+
+        Raises PyraTokError, and what huggingface_hub raises.
+        """
+        api = HfApi()
+        with contextlib.suppress(RepositoryNotFoundError):
+            HubState.now(api, self._full_id(api.whoami())).check(self.split, kind)
+
+    def _full_id(self, user: dict[str, Any]) -> str:
+        """The id with its owner. Raises PyraTokError if that is neither this user nor one of their organizations."""
+        owner, _, name = self.repo_id.rpartition("/")
+        own = [user["name"], *(organization["name"] for organization in user.get("orgs") or [])]
+        if owner and owner.lower() not in (known.lower() for known in own):
+            raise PyraTokError(
+                f"you may not push to {self.repo_id!r}: the Hub knows you as {user['name']!r}, and {owner!r} is no "
+                f"organization of yours; push to {user['name'] + '/' + name!r}, or log in as somebody else with `hf auth login`"
+            )
+        return f"{owner or user['name']}/{name}"
 
     def _check_licence(self) -> None:
         if self.licence is not None:
@@ -96,37 +117,21 @@ def push_token_files(
         created = api.create_repo(target.repo_id, repo_type=KIND, private=target.private or None, exist_ok=True)
         repo_id = created.repo_id
         target.check_visibility(api, repo_id)
-        state = api.repo_info(repo_id, repo_type=KIND).sha
-        others, open_shard = _other_splits(api, repo_id, state, target.split)
-        write_card(folder, others, repo_id, target.licence, _earlier_card(api, repo_id, state), open_shard)
+        state = HubState.now(api, repo_id)
+        others = state.shards()
+        earlier = others.pop(target.split, [])
+        remote = {path for paths in others.values() for path in paths}
+
+        def open_shard(path: str) -> BinaryIO:
+            return state.open_shard(path) if path in remote else open_local(path)
+
+        write_card(folder, others, repo_id, target.licence, state.card(), open_shard)
         api.upload_folder(
             repo_id=repo_id,
             repo_type=KIND,
             folder_path=folder,
-            delete_patterns=f"{DATA_FOLDER}/{target.split}-*.parquet",
+            delete_patterns=[glob.escape(path) for path in earlier],
             commit_message=f"Tokens of {shards.clips:,} clips as the split {target.split}",
-            parent_commit=state,  # the card speaks of this state: what has come since is not to be undone
+            parent_commit=state.commit,  # the card speaks of this state: what has come since is not to be undone
         )
     return str(created), shards
-
-
-def _other_splits(api: HfApi, repo_id: str, state: str, split: str) -> tuple[dict[str, list[str]], OpenShard]:
-    """The shards of the splits that stay, by their paths on the Hub, and what opens them there, and others here."""
-    names = api.list_repo_files(repo_id, repo_type=KIND, revision=state)
-    inside = [name for name in names if name.startswith(f"{DATA_FOLDER}/")]
-    others = {name: paths for name, paths in shards_by_split(inside).items() if name != split}
-    remote = {path for paths in others.values() for path in paths}
-    hub = HfFileSystem()
-
-    def open_shard(path: str) -> BinaryIO:
-        return hub.open(f"datasets/{repo_id}@{state}/{path}", "rb") if path in remote else open_local(path)
-
-    return others, open_shard
-
-
-def _earlier_card(api: HfApi, repo_id: str, state: str) -> str | None:
-    try:
-        path = api.hf_hub_download(repo_id, CARD_FILE, repo_type=KIND, revision=state)
-    except EntryNotFoundError:
-        return None
-    return Path(path).read_text("utf-8")

@@ -167,10 +167,17 @@ def test_a_second_push_goes_on_and_replaces_the_split(encode, hub, data, work_fo
 def test_shards_of_an_earlier_push_with_others_names_are_removed(encode, hub, data):
     assert encode(data, "--push", "tester/three")[0] == 0
     shard = hub.read("tester/three", TRAIN, repo_type="dataset")
+    mine = {
+        "notes.txt": b"mine",
+        "data/train-notes.parquet": b"mine",
+        "data/train-x/deep/other.parquet": b"mine",
+        "data/old/train-00000-of-00001.parquet": b"mine",
+        "data/[t]rain-00000-of-00001.parquet": b"mine",
+    }
     old = {"data/train-00000-of-00002.parquet": shard, "data/train-00001-of-00002.parquet": shard}
-    hub.write("tester/three", {**old, "notes.txt": b"mine"}, "dataset")
+    hub.write("tester/three", {**old, **mine}, "dataset")
     assert encode(data, "--push", "tester/three")[0] == 0
-    assert hub.files("tester/three", repo_type="dataset") == ["README.md", TRAIN, "notes.txt"]
+    assert hub.files("tester/three", repo_type="dataset") == sorted(["README.md", TRAIN, *mine])
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_pushed(encode, hub, data):
@@ -197,6 +204,7 @@ def test_what_would_fail_is_refused_before_the_work(encode, hub, data, work_fold
         (("--push", "a/b/c"), "a/b/c"),
         (("--push", "../films"), "../films"),
         (("--push", "tester/public", "--private"), "is there and is public"),
+        (("--push", "stranger/films"), "the Hub knows you as 'tester', and 'stranger' is no organization of yours"),
         (("out", "--split", "test"), "it needs --push"),
         (("out", "--private"), "it needs --push"),
     ):
@@ -209,20 +217,31 @@ def test_what_would_fail_is_refused_before_the_work(encode, hub, data, work_fold
     assert hub.repositories.of_type("dataset") == known
 
 
-def test_a_push_that_fails_keeps_the_tokens_and_says_why(encode, hub, data, work_folder):
-    code, said, errors = encode(data, "--push", "stranger/films")
-    assert (
-        code == 2
-        and "you may not do that there" in errors[-1]
-        and errors[-1].startswith("Error: cannot push to the dataset 'stranger/films'")
-    )
-    assert len(list((work_folder / "films-token-files").rglob("*.safetensors"))) == 2
-    hub.write("tester/other", {"data/test-00000-of-00001.parquet": b"no tokens"}, "dataset")
-    for contents in (b"no tokens", _foreign(work_folder)):
-        hub.write("tester/other", {"data/test-00000-of-00001.parquet": contents}, "dataset")
-        code, said, errors = encode(data, "--push", "tester/other")
-        assert code == 2 and "data/test-00000-of-00001.parquet" in errors[-1]
-        assert hub.files("tester/other", repo_type="dataset") == ["data/test-00000-of-00001.parquet"]
+def test_a_dataset_of_an_organization_of_theirs_can_be_pushed(encode, hub, data):
+    for owner in ("guild", "Guild"):  # the Hub does not tell capital letters
+        assert "is no organization" not in "".join(encode(data, "--push", f"{owner}/films")[2])
+    assert hub.files("Guild/films", repo_type="dataset") == ["README.md", TRAIN]
+
+
+def test_what_does_not_fit_the_dataset_is_refused_before_clips_are_encoded(encode, hub, data, work_folder):
+    test = "data/test-00000-of-00001.parquet"
+    for name, contents in (
+        (test, b"no tokens"),
+        (test, _foreign(work_folder)),
+        ("README.md", b"---\ntags: [1]\n---\n"),
+    ):
+        hub.write("tester/other", {test: b"", "README.md": b"", name: contents}, "dataset")
+        before = hub.commit("tester/other", repo_type="dataset")
+        assert name in refused(encode, data, "--push", "tester/other")
+        assert hub.commit("tester/other", repo_type="dataset") == before
+    assert not (work_folder / "other-token-files").exists()
+    assert encode(data, "--push", "tester/kinds", "--split", "test")[0] == 0
+    before = hub.commit("tester/kinds", repo_type="dataset")
+    reason = refused(encode, data, "--push", "tester/kinds", "--levels", "1,2")
+    assert "those in 'tester/kinds' are others: levels = (1, 2, 3, 4) there and (1, 2) here" in reason
+    assert hub.commit("tester/kinds", repo_type="dataset") == before
+    assert not (work_folder / "kinds-token-files/train").exists()
+    assert encode(data, "--push", "tester/kinds")[0] == 0
 
 
 def _foreign(folder: Path) -> bytes:

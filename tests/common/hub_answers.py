@@ -37,6 +37,10 @@ def refusal(status: int, code: str | None, message: str, **headers: str) -> Answ
     return Answer(json.dumps({"error": message}).encode(), status, known)
 
 
+ORGANIZATIONS = {"tester": ("Guild",)}
+"""Of each user; they may write there."""
+
+
 class HubAnswers:
     """Takes the parts of an address, who asks (None: nobody), the body and the query; `NotThere` becomes 404 or 401."""
 
@@ -54,7 +58,7 @@ class HubAnswers:
     def _may_not_write(self, repo: str, user: str | None) -> Answer | None:
         if user is None:
             return refusal(401, None, "Invalid username or password.")
-        if user != repo.split("/")[0]:
+        if repo.split("/")[0] not in (user, *ORGANIZATIONS.get(user, ())):
             return refusal(403, None, f"You don't have the rights to write to {repo}.")
         return None
 
@@ -64,7 +68,8 @@ class HubAnswers:
         if user is None:
             return refusal(401, None, "Invalid username or password.")
         token = {"displayName": "test", "role": "write"}
-        return said({"type": "user", "name": user, "fullname": user, "orgs": [], "auth": {"accessToken": token}})
+        orgs = [{"type": "org", "name": name} for name in ORGANIZATIONS.get(user, ())]
+        return said({"type": "user", "name": user, "fullname": user, "orgs": orgs, "auth": {"accessToken": token}})
 
     def validate_card(self, body: bytes, **_: Any) -> Answer:
         asked = json.loads(body)
