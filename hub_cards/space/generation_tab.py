@@ -16,6 +16,9 @@ from stepwise_generation import News, Wish, generate_stepwise
 PROMPTS = ("the rabbit on a green meadow", "a city at night", "the Earth seen from space")
 SIZES = {f"{width} x {height}": (height, width) for height, width in GENERATED_SIZES}
 LARGEST_SEED = 2**32 - 1
+WAITING, DONE, STOPPED = "waiting for the model", "done", "stopped"
+"""How the status begins, before and after."""
+
 SHOWN_RATE = 8
 """Frames per second: these videos have few."""
 
@@ -28,7 +31,7 @@ def generation_tab() -> None:
             wishes = _wish_components()
             with gr.Row():
                 start = gr.Button("Generate", variant="primary", elem_id="generate")
-                cancel = gr.Button("Cancel", variant="secondary", elem_id="cancel")
+                cancel = gr.Button("Cancel", variant="secondary", interactive=False, elem_id="cancel")
             gr.Markdown(
                 "The small model that ships with PyraTok draws the light and the colours of a scene, and no figures that "
                 "one would know."
@@ -36,18 +39,21 @@ def generation_tab() -> None:
         with gr.Column():
             outputs = _output_components()
     status, prompt = outputs[0], wishes[0]
+    private: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     run = gr.on(
         [start.click, prompt.submit],
         generate,
         [*wishes, folder],
-        [folder, *outputs],
+        [folder, *outputs, cancel],
         concurrency_id=MODEL_WORK,
         concurrency_limit=1,
         show_progress="minimal",
         show_progress_on=[status],
         api_visibility="private",
     )
-    cancel.click(None, cancels=[run]).then(lambda: "cancelled", None, [status], queue=False, api_visibility="private")
+    # After an error, and after a click on Cancel too.
+    run.failure(lambda: (STOPPED, gr.Button(interactive=False)), None, [status, cancel], **private)
+    cancel.click(None, cancels=[run]).then(cancelled, [status], [status, cancel], **private)
 
 
 def _wish_components() -> tuple[gr.Textbox, gr.Dropdown, gr.Dropdown, gr.Slider, gr.Number]:
@@ -76,16 +82,21 @@ def _output_components() -> tuple[gr.Textbox, gr.Video, gr.Gallery, gr.DownloadB
     )
 
 
+def cancelled(status: str) -> tuple[str, gr.Button]:
+    """The status after a click on Cancel, which may have come too late, and the button, which has nothing left to do."""
+    return status if status.startswith(DONE) else STOPPED, gr.Button(interactive=False)
+
+
 def generate(
     prompt: str, frames: int, size: str, guidance: float, seed: float | None, old_folder: str | None
 ) -> Iterator[list[Any]]:
-    """The outputs, again and again while the video is drawn. Raises gr.Error with one sentence."""
+    """The outputs and the Cancel button, again and again while the video is drawn. Raises gr.Error with one sentence."""
     with shown_errors():
         wish = checked_wish(prompt, frames, size, guidance, seed)
         remove_folder(old_folder)
         folder = new_folder()
         pictures: list[tuple[Image.Image, str]] = []
-        yield [str(folder), "waiting for the model", None, [], gr.DownloadButton(interactive=False)]
+        yield [str(folder), WAITING, None, [], gr.DownloadButton(interactive=False), gr.Button(interactive=True)]
         for news in generate_stepwise(shared_models().generation, wish):
             yield _told(news, folder, pictures)
 
@@ -109,7 +120,7 @@ def checked_wish(prompt: str, frames: int, size: str, guidance: float, seed: flo
 
 def _told(news: News, folder: Path, pictures: list[tuple[Image.Image, str]]) -> list[Any]:
     """What a piece of news changes on the page; `pictures` grows by the first frame of each preview."""
-    unchanged = [gr.skip(), f"{news.share:.0%} of the tokens are drawn", gr.skip(), gr.skip(), gr.skip()]
+    unchanged = [gr.skip(), f"{news.share:.0%} of the tokens are drawn", gr.skip(), gr.skip(), gr.skip(), gr.skip()]
     if news.frames is not None:
         large = enlarged(news.frames)
         name = write_shown(folder, f"preview_{len(pictures) + 1}", large, SHOWN_RATE)
@@ -117,6 +128,7 @@ def _told(news: News, folder: Path, pictures: list[tuple[Image.Image, str]]) -> 
         unchanged[2:4] = [str(folder / name), list(pictures)]
     if news.tokens is not None:
         news.tokens.save(folder / "generated.safetensors")
-        unchanged[1] = f"done: {news.tokens.num_tokens:,} tokens"
+        unchanged[1] = f"{DONE}: {news.tokens.num_tokens:,} tokens"
         unchanged[4] = gr.DownloadButton(value=str(folder / "generated.safetensors"), interactive=True)
+        unchanged[5] = gr.Button(interactive=False)
     return unchanged

@@ -53,18 +53,24 @@ def reconstruction_tab() -> gr.State:
             with gr.Row():
                 buttons = {name: gr.Button(label, size="md") for name, label in EXAMPLE_NAMES.items()}
     outputs = _output_components()
-    for event, handler in ((upload.upload, reconstruct_upload), (beginning.input, reconstruct_beginning)):
+    taken = gr.State(None)  # the path of the upload that was reconstructed last
+    for event, handler, more in (
+        (upload.upload, reconstruct_upload, []),
+        (beginning.input, reconstruct_beginning, [taken]),
+    ):
         event(
             handler,
-            [upload, beginning, outputs.folder],
-            outputs.all,
+            [upload, beginning, outputs.folder, *more],
+            [*outputs.all, taken],
             concurrency_id=MODEL_WORK,
             concurrency_limit=1,
             api_visibility="private",
             show_progress_on=[outputs.original, outputs.reconstruction],
         )
     for name, button in buttons.items():
-        button.click(_example_handler(name), [outputs.folder], outputs.all, queue=False, api_visibility="private")
+        button.click(
+            _example_handler(name), [outputs.folder], [*outputs.all, upload], queue=False, api_visibility="private"
+        )
     outputs.slider.input(
         show_step,
         [outputs.folder, outputs.slider],
@@ -128,7 +134,7 @@ def reconstruct_upload(
     old_folder: str | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio looks for this very default)
 ) -> list[Any]:
-    """A visitor's file to all outputs. Raises gr.Error with one sentence."""
+    """A visitor's file to all outputs, and its path. Raises gr.Error with one sentence."""
     with shown_errors():
         folder = new_folder()
         try:
@@ -140,17 +146,21 @@ def reconstruct_upload(
             remove_folder(str(folder))
             raise
         remove_folder(old_folder)
-        return _shown(folder, result)
+        return [*_shown(folder, result), path]
 
 
 def reconstruct_beginning(
     path: str | None,
     beginning: bool,
     old_folder: str | None,
+    taken: str | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio looks for this very default)
 ) -> Any:
-    """What a tick in the box changes: a clip that was too long is taken now. Before a clip is there, nothing."""
-    if path is None or not beginning:
+    """What a tick in the box changes: a clip that was refused is tried again.
+
+    Before a clip is there, beside an example, or if the clip was taken as it is, nothing.
+    """
+    if path in (None, taken) or not beginning:
         return gr.skip()
     return reconstruct_upload(path, beginning, old_folder, progress)
 
@@ -167,10 +177,10 @@ def stored_result(folder: str | None) -> Reconstruction:
 
 def _example_handler(name: str) -> Any:
     def show_example(old_folder: str | None) -> list[Any]:
-        """The outputs of an example."""
+        """The outputs of an example, and no upload any more: a tick in the box shall not bring it back."""
         with shown_errors():
             remove_folder(old_folder)
-            return _shown(EXAMPLES / name, Reconstruction.load(EXAMPLES / name))
+            return [*_shown(EXAMPLES / name, Reconstruction.load(EXAMPLES / name)), None]
 
     return show_example
 

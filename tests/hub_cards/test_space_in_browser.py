@@ -205,6 +205,7 @@ def test_a_clip_is_reconstructed_and_words_become_masks_over_it(new_page, short_
 def test_a_video_is_generated_with_previews_and_can_be_cancelled(new_page, tmp_path):
     page = new_page(accept_downloads=True)
     page.get_by_role("tab", name="Generate").click()
+    expect(page.locator("#cancel")).to_be_disabled()  # there is nothing to cancel
     page.locator("#prompt input, #prompt textarea").fill(f"a city at night {ATTACK}")
     page.locator("#generate").click()
     first = wait_to_play(page, "#generated")
@@ -217,16 +218,20 @@ def test_a_video_is_generated_with_previews_and_can_be_cancelled(new_page, tmp_p
     assert token_file(page, tmp_path, "#generated-tokens").caption == f"a city at night {ATTACK}"
     assert page.locator("img[src=x]").count() == 0
     picture(page, "generated")
+    expect(page.locator("#cancel")).to_be_disabled(timeout=PATIENCE)
 
     page.locator("#generate").click()
     expect(status).to_have_value(re.compile("of the tokens"), timeout=PATIENCE)
     page.locator("#cancel").click()
-    expect(status).to_have_value("cancelled", timeout=PATIENCE)
+    expect(status).to_have_value("stopped", timeout=PATIENCE)
     page.wait_for_timeout(1500)
-    expect(status).to_have_value("cancelled")
+    expect(status).to_have_value("stopped")
+    expect(page.locator("#cancel")).to_be_disabled(timeout=PATIENCE)
     page.locator("#prompt input, #prompt textarea").fill("")
     page.locator("#generate").click()  # the queue goes on
     assert "Write what the video shows." in message(page)
+    expect(page.locator("#cancel")).to_be_disabled(timeout=PATIENCE)
+    expect(status).to_have_value("stopped")
 
 
 def test_what_is_not_taken_gives_a_message(new_page, clips, tmp_path, app_folder):
@@ -252,6 +257,22 @@ def test_what_is_not_taken_gives_a_message(new_page, clips, tmp_path, app_folder
     page.get_by_label("Of a longer clip take the beginning").first.check()
     wait_to_play(page, "#reconstruction")
     expect(page.locator("#figures")).to_contain_text("8 frames of 256 x 144 pixels, the beginning of a longer clip")
+
+
+def test_a_tick_in_the_box_leaves_an_example_alone(new_page, clips, tmp_path):
+    write_video(tmp_path / "long.mp4", read_video(clips["city"], 20)[0], 2)
+    page = new_page()
+    box = page.get_by_label("Of a longer clip take the beginning").first
+    box.check()  # before anything is there
+    box.uncheck()
+    upload(page, tmp_path / "long.mp4")
+    assert message(page).startswith("The clip is 10.0 s long")
+    page.get_by_role("button", name="people in a park").click()
+    example = wait_to_play(page, "#original")
+    box.check()
+    page.wait_for_timeout(3000)
+    assert page.locator("#original video").get_attribute("src") == example
+    expect(page.get_by_test_id("toast-text")).to_have_count(0)
 
 
 def test_nothing_in_the_page_can_ask_another_host(address, browser):

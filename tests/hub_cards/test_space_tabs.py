@@ -15,7 +15,7 @@ import reconstruction_tab
 import torch
 from clip_masks import asked_words
 from clip_reconstruction import level_steps
-from generation_tab import checked_wish, generate
+from generation_tab import cancelled, checked_wish, generate
 from masks_tab import masks_of_text
 from reconstruction_files import Reconstruction
 from reconstruction_tab import EXAMPLE_NAMES, EXAMPLES, reconstruct_beginning, reconstruct_upload, show_step
@@ -58,7 +58,7 @@ def shown(upload) -> list:
 
 
 def test_an_upload_becomes_videos_tokens_and_figures(shown, upload):
-    folder, original, reconstruction, slider, figures, download, *maps = shown
+    folder, original, reconstruction, slider, figures, download, *maps, _ = shown
     result = Reconstruction.load(Path(folder))
     assert read_video(original)[0].shape == read_video(reconstruction)[0].shape == (5, 36, 64, 3)
     assert [step.levels for step in result.steps] == [(4,), (3, 4), (2, 3, 4), (1, 2, 3, 4)] == level_steps(4)
@@ -120,7 +120,7 @@ def test_the_name_of_an_upload_is_nowhere_but_in_the_harmless_name_of_the_tokens
     files = sorted(path.name for path in Path(shown[0]).iterdir())
     assert [name for name in files if "onerror" in name] == ["img_src_x_onerror_alert_1.safetensors"]
     assert all("<" not in name for name in files)
-    assert "onerror" not in "".join(map(str, [shown[4], *shown[6:]]))
+    assert "onerror" not in "".join(map(str, [shown[4], *shown[6:-1]]))
 
 
 def test_what_a_file_says_of_itself_is_nowhere(upload, tmp_path):
@@ -164,8 +164,19 @@ def test_messages_are_escaped(upload, monkeypatch):
 
 def test_the_box_can_be_ticked_before_a_clip_is_there(monkeypatch):
     monkeypatch.setattr(reconstruction_tab, "reconstruct_upload", lambda *_: pytest.fail("there is nothing to do"))
-    assert reconstruct_beginning(None, True, None, quiet) == gr.skip()
-    assert reconstruct_beginning("clip.mp4", False, None, quiet) == gr.skip()
+    assert reconstruct_beginning(None, True, None, None, quiet) == gr.skip()
+    assert reconstruct_beginning("clip.mp4", False, None, None, quiet) == gr.skip()
+
+
+def test_a_tick_in_the_box_computes_only_what_was_refused(upload, monkeypatch):
+    monkeypatch.setattr(reconstruction_tab, "reconstruct_upload", lambda path, *_: f"{path} is computed")
+    taken, refused = str(upload), "refused.mp4"
+    assert reconstruct_beginning(taken, True, None, taken, quiet) == gr.skip()
+    assert reconstruct_beginning(refused, True, None, taken, quiet) == "refused.mp4 is computed"
+
+
+def test_what_was_taken_is_told(shown, upload):
+    assert shown[-1] == str(upload)
 
 
 @pytest.mark.parametrize("kind", ["never there", "removed", "emptied"])
@@ -254,6 +265,11 @@ def test_a_generation_that_nobody_waits_for_stops():
     assert len(working) == 1
     working[0].join(timeout=60)
     assert not working[0].is_alive()
+
+
+def test_a_cancelled_generation_is_said_to_be_and_a_finished_one_is_not():
+    assert cancelled("12% of the tokens are drawn")[0] == "stopped"
+    assert cancelled("done: 50 tokens")[0] == "done: 50 tokens"
 
 
 def test_a_failure_while_generating_is_shown_as_a_sentence(monkeypatch):
