@@ -1,7 +1,19 @@
 """What stands behind an error with the Hub, for people."""
 
 from huggingface_hub import constants
-from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+NO_ANSWER = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+"""What the hub client's own client raises if nobody answers; its name has changed before."""
+
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN, with a token that may write"
 
 
 def reason_of_hub(problem: BaseException) -> str | None:
@@ -15,5 +27,11 @@ def reason_of_hub(problem: BaseException) -> str | None:
         if isinstance(cause, LocalEntryNotFoundError):
             why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the Hub does not answer"
             return f"it is not in the local cache, and {why}"
+        if isinstance(cause, LocalTokenNotFoundError):
+            return LOG_IN
+        if isinstance(cause, OfflineModeIsEnabled):
+            return "HF_HUB_OFFLINE is set, so the Hub is not asked"
+        if isinstance(cause, NO_ANSWER) and not isinstance(cause, HfHubHTTPError):
+            return f"the Hub does not answer ({cause}); is there a network?"
         cause = cause.__cause__
     return None
