@@ -1,4 +1,7 @@
-"""What the app takes, in one place: a visitor's clip is refused before it costs memory or minutes."""
+"""What the app takes, in one place: a visitor's clip is refused before it costs memory or minutes.
+
+MAX_FRAMES x WORK_PIXELS is what a clip may cost; it cannot be cancelled while it is computed.
+"""
 
 MAX_FILE_BYTES = 50 * 2**20
 """Of an upload."""
@@ -9,13 +12,13 @@ MIN_FREE_BYTES = 2 * 2**30
 MAX_SECONDS = 4.0
 """Of a clip. A longer one is refused, or its beginning is taken if the visitor asks for that."""
 
-MAX_FRAMES = 120
+MAX_FRAMES = 96
 """Of a clip, or of the beginning that is taken."""
 
 MAX_FRAME_PIXELS = 4096 * 2304
 """Rows x columns of a frame that is decoded at all."""
 
-WORK_PIXELS = 320 * 320
+WORK_PIXELS = 256 * 144
 """Rows x columns that the tokenizer works on here: larger frames are scaled down to about this."""
 
 MAX_TEXT = 300
@@ -36,6 +39,6 @@ GENERATED_SIZES = ((48, 48), (64, 64), (64, 96))
 
 TAKES = (
     f"Videos, gifs and pictures up to {MAX_FILE_BYTES // 2**20} MB, {MAX_SECONDS:g} seconds and {MAX_FRAMES} frames; "
-    f"frames of more than {WORK_PIXELS:,} pixels are scaled down."
+    f"frames of more than {WORK_PIXELS:,} pixels are scaled down. The longest clip takes up to a minute on two cores."
 )
 """The limits, as the page says them."""
