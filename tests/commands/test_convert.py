@@ -130,7 +130,7 @@ def half_of_a_matrix() -> torch.Tensor:
         (lambda s: s[f"{LAYER}bitmask"].copy_(s[f"{LAYER}bitmask"].flip(0)), "another code than signs"),
         (lambda s: s[f"{LAYER}codebook"][5].neg_(), "another code than signs"),
         (lambda s: s.update({f"{LAYER}query_norm.bias": torch.ones(6, dtype=torch.float64)}), "as F64"),
-        (lambda s: s.update({"post_quant_conv.weight": torch.ones(1 << 22, 1, 1, 1, 1)}), "do not fit"),
+        (lambda s: s.update({"post_quant_conv.weight": torch.ones(1 << 22, 1, 1, 1, 1)}), "backbone_config['z_dim']"),
     ],
 )  # fmt: skip
 def test_tensors_that_do_not_fit_are_named(refused, state, tmp_path, change, message):
