@@ -161,8 +161,7 @@ class PyraTokConfig(SharesCode, PreTrainedConfig):
             num_levels: how many residual levels.
             overrides: other settings. `codebook_bits` and `hidden_size` are the channels of the latent.
 
-        Raises:
-            what `PyraTokConfig` raises.
+        Raises what `PyraTokConfig` raises.
         """
         backbone = _as_saved(WAN_2_1_VAE if backbone_config is None else backbone_config)
         try:

@@ -22,12 +22,12 @@ def check_settings(name: str, settings: Mapping[str, Any]) -> None:
     What is called theta is the base of an angle's series and takes no room.
     """
     for key, value in settings.items():
-        bound = MOST_LAYERS if "layers" in key else LARGEST_NUMBER
+        bound = MOST_LAYERS if "layers" in str(key) else LARGEST_NUMBER
         if isinstance(value, list | tuple) and len(value) > LONGEST_LIST:
             raise ValueError(f"{name}[{key!r}] has at most {LONGEST_LIST:,} entries, got {len(value):,}")
         if isinstance(value, Mapping):
             check_settings(f"{name}[{key!r}]", value)
-        elif "theta" not in key and any(number > bound for number in _numbers(value) if isinstance(number, int)):
+        elif "theta" not in str(key) and any(number > bound for number in _numbers(value) if isinstance(number, int)):
             raise ValueError(f"{name}[{key!r}] is at most {bound:,}, got {_shown(value)}")
 
 

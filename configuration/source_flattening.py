@@ -41,8 +41,9 @@ class SourceModule:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 found.append(node.name)
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            for target in targets:
-                found += [part.id for part in ast.walk(target) if isinstance(part, ast.Name)] if target else []
+            for part in (part for target in targets if target for part in ast.walk(target)):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    found.append(part.id)
         return found
 
 
@@ -59,7 +60,7 @@ class FlatFile:
         self.renamed: dict[tuple[Path, str], str] = {}
         self._beside = beside or {}
         self._from_beside: dict[str, set[str]] = {}
-        self._external: dict[str, str] = {}  # name -> the statement that imports it
+        self._external: dict[str, dict[str, bool]] = {}  # name -> statements that import it -> whether as a package
         for start in starts:
             self._add(start)
         self._rename_twins()
@@ -71,7 +72,11 @@ class FlatFile:
             f"from .{name} import (\n" + "".join(f"    {one},\n" for one in sorted(names)) + ")"
             for name, names in sorted(self._from_beside.items())
         ]
-        head = [f'"""{introduction}"""', "\n".join(sorted(set(self._external.values()))), *beside]
+        head = [
+            f'"""{introduction}"""',
+            "\n".join(sorted(text for known in self._external.values() for text in known)),
+            *beside,
+        ]
         return "\n\n".join(head) + "\n\n\n" + "\n\n\n".join(sections) + "\n"
 
     def _add(self, path: Path) -> None:
@@ -115,21 +120,25 @@ class FlatFile:
             if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
                 self._note_external(module, node)
                 _replace(lines, node, "")
-        text = re.sub(r"\n{4,}", "\n\n\n", "\n".join([*lines, *aliases]).strip())
+        text = re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines).strip())
         for name, new in renames.items():
             _check_renamable(module, name)
             text = re.sub(rf"(?<![\w.]){name}(?!\w)", new, text)
-        return f"# {module.path.parent.name}/{module.path.name}\n\n{text}"
+        head = [f"# {module.path.parent.name}/{module.path.name}", *aliases]
+        return "\n".join(head) + f"\n\n{text}"
 
     def _note_external(self, module: SourceModule, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             bound = alias.asname or alias.name.split(".")[0]
             one = ast.ImportFrom(node.module, [alias], 0) if isinstance(node, ast.ImportFrom) else ast.Import([alias])
             statement = ast.unparse(one)
-            is_package = isinstance(node, ast.Import) and alias.asname is None
-            known = self._external.setdefault(statement if is_package else bound, statement)
-            if known != statement:
-                raise ValueError(f"{module.path.name} imports {bound!r} by {statement!r}, another module by {known!r}")
+            # `import a.b` and `import a.c` bind one and the same `a`; anything else that binds a name twice is two things.
+            binds_package = isinstance(node, ast.Import) and alias.asname is None
+            known = self._external.setdefault(bound, {})
+            other = next((text for text in known if text != statement), None)
+            if other is not None and not (binds_package and known[other]):
+                raise ValueError(f"{module.path.name} imports {bound!r} by {statement!r}, another module by {other!r}")
+            known[statement] = binds_package
             if any(bound in other.names() for other in self.modules.values()):
                 raise ValueError(f"{module.path.name} imports {bound!r}, which another module defines")
 

@@ -17,6 +17,7 @@ from pyratok import (
     PyraTokTokenProjector,
     PyraTokTokenProjectorConfig,
 )
+from pyratok.modeling_pyratok.lora import lora_layers
 from pyratok.modeling_pyratok.packed_weights import PackedWeightsConfig, pack_weights
 
 
@@ -47,6 +48,18 @@ def save_tiny_repository(folder: Path, language_model: str, **options: Any) -> N
     PyraTokTokenProjector(PyraTokTokenProjectorConfig(**sizes, **settings, **owner)).save_pretrained(
         folder / "projector"
     )
+
+
+def adapted(seed: int, **options: Any) -> PyraTokModel:
+    """The same tiny model every time, but for its LoRA."""
+    torch.manual_seed(0)
+    model = PyraTokModel(PyraTokConfig.tiny(**options)).eval()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for _, layer in lora_layers(model):
+            layer.lora_A["default"].weight.normal_()
+            layer.lora_B["default"].weight.normal_(0, 0.1)
+    return model
 
 
 def push_language_model(repo_id: str) -> None:

@@ -52,5 +52,6 @@ def test_absurd_sizes_are_refused(kind, settings, said):
 
 def test_what_large_models_have_is_taken():
     body = {"model_type": "qwen2", "num_hidden_layers": 80, "rope_theta": 10**9, "max_position_embeddings": 2**20}
+    body["id2label"] = {0: "zero"}
     assert PyraTokPriorConfig(body_config=body).body_config["rope_theta"] == 10**9
     assert PyraTokConfig(hidden_size=8192, lora_rank=256).hidden_size == 8192

@@ -6,26 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from child_processes import run_python
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
+from tiny_repository import adapted
 
 from pyratok import PyraTokConfig, PyraTokError, PyraTokModel
 from pyratok.modeling_pyratok.lora import lora_layers
 
 WEIGHTS = "adapter_model.safetensors"
-
-
-def adapted(seed: int, **options) -> PyraTokModel:
-    """The same tiny model every time, but for its LoRA."""
-    torch.manual_seed(0)
-    model = PyraTokModel(PyraTokConfig.tiny(**options)).eval()
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for _, layer in lora_layers(model):
-            layer.lora_A["default"].weight.normal_()
-            layer.lora_B["default"].weight.normal_(0, 0.1)
-    return model
 
 
 @pytest.fixture
@@ -170,41 +158,3 @@ def test_what_is_damaged_is_refused_in_one_sentence(saved, tmp_path, damage, sai
         model.load_lora(folder, force=True)
     assert len(str(refused.value)) < 600 and "\n" not in str(refused.value)
     assert model.weights_fingerprint() == before
-
-
-SHARE = """
-import sys, torch
-sys.path.insert(0, {tests!r})
-from test_lora_files import adapted, features
-from pyratok import PyraTokError
-
-video = torch.rand(1, 9, 3, 32, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
-source = adapted(1)
-if {is_first}:
-    source.save_lora("mine", push_to_hub=True, repo_id="tester/lora")
-    adapted(3).save_lora("other", push_to_hub=True, repo_id="tester/lora", revision="other")
-else:
-    target = adapted(2)
-    target.load_lora("tester/lora")
-    assert all(map(torch.equal, features(target, video), features(source, video)))
-    target.load_lora("tester/lora", revision="other")
-    assert all(map(torch.equal, features(target, video), features(adapted(3), video)))
-    for name, revision, said in (("tester/none", None, "no such repository"), ("tester/lora", "none", "no such revision"),
-                                 ("not an id", None, "it is no folder")):
-        try:
-            target.load_lora(name, revision=revision)
-        except PyraTokError as refused:
-            assert said in str(refused), refused
-        else:
-            raise AssertionError(name)
-"""
-
-
-def test_it_is_shared_through_the_hub(hub, tmp_path):
-    places = {"tests": str(Path(__file__).parent)}
-    common = str(Path(__file__).parents[1] / "common")
-    for is_first, token in ((True, "hf_tester"), (False, None)):
-        environment = hub.environment(tmp_path / str(token), token, PYTHONPATH=common, OMP_NUM_THREADS="1")
-        run_python(SHARE.format(**places, is_first=is_first), tmp_path, environment)
-    assert hub.files("tester/lora") == ["README.md", "adapter_config.json", WEIGHTS]
-    assert b"library_name: peft" in hub.read("tester/lora", "README.md")

@@ -1,6 +1,7 @@
 """Repositories on the Hub: pushed by one process and opened by fresh ones, with PyraTok installed and without it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from pyratok.pipelines.remote_pipelines import add_remote_code
 from pyratok.modeling_pyratok.repository_upload import upload_repository
-from tiny_repository import push_language_model, save_tiny_repository, tiny_text_to_video
+from tiny_repository import adapted, push_language_model, save_tiny_repository, tiny_text_to_video
 
 api, told = HfApi(), {}
 push_language_model("tester/language")
@@ -45,6 +46,11 @@ pipeline.vq_model.push_to_hub("tester/alone")
 pipeline.video_processor.push_to_hub("tester/alone")
 pipeline.prior.save_pretrained("prior", push_to_hub=True, repo_id="tester/prior")
 pipeline.vq_model.push_to_hub("tester/secret", private=True)
+
+tuned = adapted(1)
+tuned.save_lora("lora", push_to_hub=True, repo_id="tester/lora")
+adapted(3).save_lora("other lora", push_to_hub=True, repo_id="tester/lora", revision="other")
+told["tuned"] = [tuned.weights_fingerprint(), adapted(3).weights_fingerprint()]
 
 video = torch.rand(5, 3, 32, 40, generator=torch.Generator().manual_seed(0))
 pyratok.write_video("clip.mp4", (255 * video).byte().movedim(1, -1), 8)
@@ -85,6 +91,7 @@ INSTALLED = (
 import pyratok
 from huggingface_hub import HfApi
 from pyratok import *
+from tiny_repository import adapted
 
 told = {}
 assert type(AutoConfig.from_pretrained("tester/video")) is PyraTokConfig
@@ -127,6 +134,18 @@ half = PyraTokTextToVideoPipeline.from_pretrained("tester/half", variant="fp16",
 assert half.vq_model.dtype == half.prior.dtype == torch.float16
 assert is_rounded(half.vq_model) and is_rounded(half.prior)
 same_codes(AutoModel.from_pretrained("tester/alone"))
+
+tuned = adapted(2)
+told["tuned"] = []
+for revision in (None, "other"):
+    tuned.load_lora("tester/lora", revision=revision)
+    told["tuned"].append(tuned.weights_fingerprint())
+told["lora"] = []
+for name, revision in (("tester/none", None), ("tester/lora", "none"), ("not an id", None)):
+    try:
+        tuned.load_lora(name, revision=revision)
+    except PyraTokError as refused:
+        told["lora"].append(str(refused))
 
 for name, load in {
     "revision": lambda: AutoModel.from_pretrained("tester/video", revision="nowhere"),
@@ -213,7 +232,7 @@ for name, line in {
     "generate": ["generate", "a dog", "dog.mp4", "--model", "tester/never"],
     "segment": ["segment", "clip.mp4", "--text", "a dog", "--output", "masks", "--model", "tester/never"],
     "push": ["push", "video", "tester/video"],
-    "reached": ["encode", "clip.mp4", f"{time.time()}.safetensors", "--model", "tester/video"],
+    "reached": ["encode", "clip.mp4", f"{time.time_ns()}.safetensors", "--model", "tester/video"],
 }.items():
     done = CliRunner().invoke(app, line)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -233,7 +252,8 @@ class Published:
 
     def run(self, code: str, home: str, installed: bool = True, **environment: str) -> dict[str, Any]:
         """Run code in a fresh process, without a token, with the cache `home`; what it printed last."""
-        variables = self.hub.environment(self.folder / home, token=None, OMP_NUM_THREADS="1", **environment)
+        settings = {"PYTHONPATH": str(COMMON), "OMP_NUM_THREADS": "1", **environment}
+        variables = self.hub.environment(self.folder / home, token=None, **settings)
         return json.loads(run_python(code, self.folder, variables, installed).splitlines()[-1])
 
 
@@ -297,6 +317,16 @@ def test_with_pyratok_nothing_needs_trust(published, opened):
     assert "tester/secret is not a local folder and is not a valid model identifier" in told["private"]
 
 
+def test_lora_alone_is_shared(published, opened):
+    told, _ = opened
+    assert told["tuned"] == published.told["tuned"]
+    files = published.hub.files("tester/lora")
+    assert files == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert b"library_name: peft" in published.hub.read("tester/lora", "README.md")
+    repository, revision, name = told["lora"]
+    assert "no such repository" in repository and "no such revision" in revision and "it is no folder" in name
+
+
 def test_without_pyratok_the_repositorys_code_does_the_same(published):
     told = published.run(NOT_INSTALLED, "not installed", installed=False)
     assert "trust_remote_code=True" in told["untrusted model"] and "trust_remote_code" in told["untrusted pipeline"]
@@ -313,9 +343,9 @@ def test_without_pyratok_the_repositorys_code_does_the_same(published):
 def test_without_the_hub_what_was_loaded_before_still_loads(published, opened):
     published.hub.stop()
     try:
-        down, offline = (
-            published.run(WITHOUT_HUB, "installed", **setting) for setting in ({}, {"HF_HUB_OFFLINE": "1"})
-        )
+        with ThreadPoolExecutor() as both:
+            settings = ({}, {"HF_HUB_OFFLINE": "1"})
+            down, offline = both.map(lambda setting: published.run(WITHOUT_HUB, "installed", **setting), settings)
     finally:
         published.hub.start()
     for told, why in (down, "the Hub does not answer"), (offline, "HF_HUB_OFFLINE is set"):
