@@ -9,6 +9,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.json_objects import read_json_object
 
 FIGURE_FILES = (
     "evaluation",
@@ -40,14 +41,9 @@ def read_figures(folder: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises PyraTokError if it is none, too large, or cannot be read."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        found = json.loads(path.read_text("utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"it holds no object but a {type(found).__name__}")
-    except (OSError, ValueError, RecursionError) as problem:
+        return read_json_object(path, MAX_JSON_BYTES)
+    except ValueError as problem:
         raise PyraTokError(f"{str(path)!r} cannot be read: {problem}") from problem
-    return found
 
 
 def decibel(value: float | None) -> str:

@@ -11,7 +11,8 @@ from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME, PROCESSOR_NAME
 
 from ..configuration.configuration_pyratok import PyraTokConfig
 from ..modeling_pyratok.errors import PyraTokError
-from .card_figures import read_json
+from ..modeling_pyratok.safe_weights import shard_names
+from .card_figures import MAX_JSON_BYTES, read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PARTS = {
@@ -101,9 +102,7 @@ def _weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if not (folder / INDEX).is_file():
         raise PyraTokError(f"{str(folder)!r} holds no weights: it has no {WEIGHTS}")
-    names = read_json(folder / INDEX).get("weight_map")
-    if not isinstance(names, dict) or not all(
-        isinstance(name, str) and Path(name).name == name for name in names.values()
-    ):
-        raise PyraTokError(f"{str(folder / INDEX)!r} names no shards that lie beside it")
-    return [folder / name for name in sorted(set(names.values()))]
+    try:
+        return [folder / name for name in shard_names(folder / INDEX, MAX_JSON_BYTES)]
+    except ValueError as problem:
+        raise PyraTokError(str(problem)) from problem

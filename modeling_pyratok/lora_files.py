@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from .atomic_writing import atomic_path
 from .backbone import modules_without_use
 from .errors import PyraTokError, system_reason
 from .hub_reasons import reason_of_hub
+from .json_objects import read_json_object
 from .lora import ADAPTER, add_lora, lora_layers
 from .repository_upload import upload_repository
 from .weights_file import LARGEST_CONFIG, WeightsFile, check_shapes, shown
@@ -209,10 +209,8 @@ def _weights(folder: Path, name: str) -> WeightsFile:
 def _rank_and_alpha(folder: Path, name: str) -> tuple[int, float]:
     path = folder / CONFIG_NAME
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ValueError("it is too large")
-        settings = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as problem:
+        settings = read_json_object(path, LARGEST_CONFIG)
+    except ValueError as problem:
         raise PyraTokError(f"{CONFIG_NAME} of the LoRA {name} cannot be read: {problem}") from problem
     rank, alpha = settings.get("r"), settings.get("lora_alpha")
     is_number = type(alpha) in (int, float) and 0 < alpha <= LARGEST_ALPHA

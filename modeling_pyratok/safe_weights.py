@@ -1,6 +1,5 @@
 """Weights come from safetensors files in the model's own folder, whatever else lies there."""
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Self
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from .errors import PyraTokError
+from .json_objects import read_json_object
 
 MOST_MISSING = 2**28
 """Numbers, a gigabyte of them, that a configuration may ask for beyond what the weights' files hold."""
@@ -45,14 +45,19 @@ class SafeWeights:
 def check_shards(folder: Path) -> None:
     """Raises ValueError if an index of shards in a folder names files that do not lie beside it."""
     for index in folder.glob(SAFE_WEIGHTS_INDEX_NAME.replace(".index", ".index*")):
-        _check_shards(index)
+        shard_names(index)
 
 
-def _check_shards(index: Path) -> None:
+def shard_names(index: Path, largest: int | None = None) -> list[str]:
+    """The files that an index of shards names, each once, in order.
+
+    Raises ValueError if it is none, has more than `largest` bytes, or names files that do not lie beside it.
+    """
     try:
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        shards = read_json_object(index, largest)["weight_map"].values()
         outside = next((name for name in shards if Path(name).name != name), None)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ValueError(f"{str(index)!r} is no index of shards: {problem}") from problem
     if outside is not None:
         raise ValueError(f"{str(index)!r} names {outside!r}, which does not lie beside it")
+    return sorted(set(shards))

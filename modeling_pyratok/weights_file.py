@@ -1,6 +1,5 @@
 """Weights that other projects saved: names, shapes and types first, tensors when asked for. Safetensors alone, no pickles."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from .errors import PyraTokError, system_reason
+from .json_objects import read_json_object
 
 Shape = tuple[int, ...]
 Progress = Callable[[Sequence[str]], Iterable[str]]
@@ -167,11 +167,6 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ValueError("it is too large")
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(settings, dict):
-            raise ValueError("it holds no settings")
-    except (OSError, ValueError, RecursionError) as problem:
+        return read_json_object(path, LARGEST_CONFIG, "settings")
+    except ValueError as problem:
         raise PyraTokError(f"{str(path)!r} cannot be read: {problem}") from problem
-    return settings

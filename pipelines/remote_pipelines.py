@@ -18,6 +18,7 @@ from typing import Any
 from ..configuration.remote_code import INTRODUCTION, MODELING, add_models_code, flat_models, write_text
 from ..configuration.source_flattening import FlatFile
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.json_objects import read_json_object
 from .component_classes import COMPONENT_CLASSES
 
 PIPELINES, ENTRY = "pipelines_pyratok", "pipeline"
@@ -77,11 +78,11 @@ def add_remote_code(folder: str | os.PathLike[str]) -> None:
 def _read_index(path: Path) -> dict[str, Any]:
     """model_index.json. Raises PyraTokError if it is none, or of no pipeline of PyraTok: its words become code."""
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
+        index = read_json_object(path)
+    except ValueError as problem:
         raise PyraTokError(f"{str(path)!r} cannot be read: {problem}") from problem
-    pairs = [value for value in index.values() if isinstance(value, list)] if isinstance(index, dict) else [None]
-    if not all(pair is not None and [type(part) for part in pair] in PAIRS for pair in pairs):
+    pairs = [value for value in index.values() if isinstance(value, list)]
+    if not all([type(part) for part in pair] in PAIRS for pair in pairs):
         raise PyraTokError(f"{str(path)!r} is no index of a pipeline's parts")
     name = index.get("_class_name")
     if not isinstance(name, str) or not PIPELINE_NAME.fullmatch(name):
