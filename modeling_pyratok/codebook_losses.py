@@ -32,6 +32,23 @@ def _half_distribution(logits: torch.Tensor, temperature: float) -> torch.Tensor
     return torch.softmax(logits @ signs.T / temperature, dim=-1)
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes, and of its gradient: every process's loss depends on every process's tensor.
+
+    torch has this in `torch.distributed.nn` alone, which it deprecates for a private module.
+    """
+
+    @staticmethod
+    def forward(_context: torch.autograd.function.FunctionCtx, tensor: torch.Tensor) -> torch.Tensor:
+        total = tensor.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+        return _SumOverProcesses.apply(gradient)
+
+
 def entropy_of_mean_code(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Entropy (nats) of the mean over all tokens of their joint distribution over 2^d codes, exact.
 
@@ -50,9 +67,7 @@ def entropy_of_mean_code(logits: torch.Tensor, temperature: float) -> torch.Tens
     joint = _half_distribution(first, temperature).T @ _half_distribution(second, temperature)
     count = torch.tensor(float(logits.shape[0]), device=logits.device, dtype=logits.dtype)
     if torch.is_grad_enabled() and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        from torch.distributed.nn.functional import all_reduce
-
-        joint, count = all_reduce(joint), all_reduce(count)
+        joint, count = _SumOverProcesses.apply(joint), _SumOverProcesses.apply(count)
     joint = joint / count
     # log(0) would turn the gradient of codes that nothing comes near into NaN.
     return -(joint * joint.clamp_min(torch.finfo(joint.dtype).tiny).log()).sum()

@@ -22,7 +22,6 @@ SECONDS = 300
 """Runs that take longer hang: one process waits for the other."""
 
 SAME_CLIPS = {
-    "max_steps": 20,
     "validation_split": None,
     "mask_share": 0.3,
     "perceptual": "st-lpips",  # of some frames, which both processes have to choose alike
@@ -30,8 +29,12 @@ SAME_CLIPS = {
 }
 CLIP_PIXELS = 5 * 32 * 32
 
-EXACT_STEPS = 10
-"""Steps after which AdamW has made so much of rounding errors that the gradient's norm differs by a CPU's choice of kernels."""
+LEARNING = {"max_steps": 2}
+"""Two steps: of these the second shows what the first has taught. From then on AdamW makes whole steps of gradients that are
+nothing but rounding, and codes flip: by a CPU's choice of kernels the runs are a hundredth apart at step 4, or at step 20."""
+
+STANDING = {"max_steps": 12, "learning_rate": 1e-9}
+"""Many clips, sizes and masks, seen by weights that hardly move, so that nothing grows."""
 
 
 def in_two_processes(function: Callable, *arguments: object) -> None:
@@ -104,14 +107,13 @@ def test_two_processes_stop_as_one_and_go_on(data_folder, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pace", [LEARNING, STANDING], ids=["learning", "standing"])
 @pytest.mark.parametrize("with_language", [False, True])
-def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path, with_language):
-    changes = dict(SAME_CLIPS)
-    if with_language:
-        # Every third clip has no caption, so the processes do not have equally many. Few steps: AdamW makes whole steps of
-        # gradients that are nothing but rounding, of which there are more with the prior.
+def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path, with_language, pace):
+    changes = {**SAME_CLIPS, **pace}
+    if with_language:  # every third clip has no caption, so the processes do not have equally many
         encoder = save_text_encoder(tmp_path / "encoder", hidden_size=4)
-        changes |= {**LANGUAGE, "text_encoder": str(encoder), "max_steps": 6}
+        changes |= {**LANGUAGE, "text_encoder": str(encoder)}
     readable = tmp_path / "data"
     shutil.copytree(data_folder, readable)
     (readable / "video" / "train" / "broken.mp4").unlink()
@@ -125,6 +127,6 @@ def test_one_process_with_the_same_clips_learns_the_same(data_folder, tmp_path, 
     for ours, theirs in zip(one, two, strict=True):
         assert ours.pop("kind") == theirs.pop("kind")
         norms = ours.pop("gradient_norm"), theirs.pop("gradient_norm")
-        assert norms[0] == pytest.approx(norms[1], rel=1e-3 if ours["step"] <= EXACT_STEPS else 0.05)
+        assert norms[0] == pytest.approx(norms[1], rel=1e-3)
         # The entropy of the mean code is that of the codes of both processes, and so are the counts.
         assert ours == pytest.approx(theirs, abs=1e-4)
