@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from ..modeling_pyratok.input_checks import check_levels
-from ..modeling_pyratok.pixel_values import values_to_frames
 from ..modeling_pyratok.video_tokens import VideoTokens
 from ..modeling_pyratok.video_writing import VideoWriter
 from ..pipelines.bundled_model import resolve_model
-from ..pipelines.token_streams import token_pieces
+from ..pipelines.token_streams import decoded_frames
 from .errors_for_people import argument_errors
 from .model_use import Work, load_quietly, place
 from .options import ChunkFrames, Device, Dtype, Levels, Model, TileOverlap, TileSize, parse_levels
@@ -45,9 +44,7 @@ def decode(
         work.check(tokenizer, contents.video_size[1:])
         contents.check_fits(tokenizer, force=force)  # before `place`: the fingerprint is that of the stored weights
         place(tokenizer, dtype, device)
-        pieces = token_pieces(contents, work.chunk_frames)
-        for values in tokenizer.decode_stream(pieces, work.levels, **work.tiles):
-            for frame in values_to_frames(values).cpu():
-                writer.write(frame)
+        for frame in decoded_frames(tokenizer, contents, work.levels, work.chunk_frames, **work.tiles):
+            writer.write(frame)
     frames, height, width = contents.video_size
     typer.echo(f"wrote {video}: {frames:,} frames of {width} x {height}")

@@ -1,7 +1,9 @@
 """`pyratok segment`: words into masks of a video."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +15,14 @@ from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.content_words import content_words
 from ..modeling_pyratok.errors import PyraTokError, VideoWriteError
 from ..modeling_pyratok.video_reading import VideoReader
+from ..modeling_pyratok.video_tokens import VideoTokens
 from ..modeling_pyratok.video_writing import VideoWriter
 from ..pipelines.mask_pictures import overlaid, with_legend
 from ..pipelines.pictures import ContactSheet
 from ..pipelines.segmentation_pipeline import PyraTokSegmentationPipeline, SegmentationMaps
 from ..pipelines.text_aligned_loading import load_text_aligned
 from ..pipelines.text_aligned_pipeline import checked_texts
+from ..pipelines.token_streams import decoded_frames
 from ..pipelines.video_tokens_of import is_token_path
 from .errors_for_people import argument_errors, memory_errors
 from .model_use import be_quiet, place
@@ -33,7 +37,9 @@ OVERLAY, SHEET, MASKS = "overlay", "contact_sheet.png", "{}.masks.npz"
 
 
 def segment(
-    clip: Annotated[str, typer.Argument(help="A video or picture: mp4, webm, mkv, avi, mov, gif, png, jpg, ...")],
+    clip: Annotated[
+        str, typer.Argument(help="A video or picture: mp4, webm, mkv, gif, png, jpg, ...; or a token file.")
+    ],
     text: Annotated[
         list[str],
         typer.Option(
@@ -62,30 +68,33 @@ def segment(
 
     Writes the video with the masks over it, a contact sheet (original above, masks below), and each mask as NAME.masks.npz
     (`masks`: bits packed along the width, `shape`: frames, rows, columns). While it works a mask takes an eighth of a byte for
-    each pixel of the film.
+    each pixel of the film. Of a token file the pictures are decoded.
 
     Example: `pyratok segment clip.mp4 --text "a dog and a ball"`
     """
-    if is_token_path(clip):
-        raise PyraTokError(
-            f"{clip!r} is a token file, and the overlay needs pictures: `pyratok decode` makes them, or segment it in Python"
-        )
     asked = text[0] if len(text) == 1 else text
     with argument_errors():
         words = content_words(asked) if len(text) == 1 else checked_texts(asked, "--text")
     chosen, folder, files = parse_levels(levels), Path(output or f"{Path(clip).stem}_segmentation"), _mask_files(words)
-    with VideoReader(clip) as reader:
-        names = [f"{OVERLAY}{'.png' if reader.info.is_image else '.mp4'}", SHEET, *files]
-        with output_folder(folder, names) as stage:
-            be_quiet()
-            pipeline = place(load_text_aligned(PyraTokSegmentationPipeline, model), None, device)
-            with argument_errors(), memory_errors("leave --crf out, or give a shorter or smaller clip"):
-                maps = pipeline.maps(clip, asked, chosen, threshold, chunk_frames)
-                if crf:
-                    pieces = iter((pipeline.refine(maps, clip) >= 0.5).split(chunk_frames, dim=1))
-                else:
-                    pieces = (masks for masks, _ in pipeline.stream(maps, chunk_frames))
-                shares = _write(stage, names, reader, maps, pieces)
+    with ExitStack() as opened:
+        if is_token_path(clip):
+            video = VideoTokens.load(clip)
+            is_image, fps = video.video_size[0] == 1, video.fps
+        else:
+            video, reader = clip, opened.enter_context(VideoReader(clip))
+            is_image, fps = reader.info.is_image, reader.info.fps
+        names = [f"{OVERLAY}{'.png' if is_image else '.mp4'}", SHEET, *files]
+        stage = opened.enter_context(output_folder(folder, names))
+        be_quiet()
+        pipeline = place(load_text_aligned(PyraTokSegmentationPipeline, model), None, device)
+        with argument_errors(), memory_errors("leave --crf out, or give a shorter or smaller clip"):
+            maps = pipeline.maps(video, asked, chosen, threshold, chunk_frames)
+            frames = reader if video is clip else decoded_frames(pipeline.vq_model, video, None, chunk_frames)
+            if crf:
+                pieces = iter((pipeline.refine(maps, video) >= 0.5).split(chunk_frames, dim=1))
+            else:
+                pieces = (masks for masks, _ in pipeline.stream(maps, chunk_frames))
+            shares = _write(stage, names, frames, fps, maps, pieces)
     table = two_columns(Path(clip).name)
     for word, share, limit in zip(words, shares, maps.thresholds.tolist(), strict=True):
         table.add_row(word, f"{share:.1%} of the pixels; score from {limit:.4f} on")
@@ -105,14 +114,22 @@ def _mask_files(words: Sequence[str]) -> list[str]:
 
 
 def _write(
-    folder: Path, files: Sequence[str], reader: VideoReader, maps: SegmentationMaps, pieces: Iterator[torch.Tensor]
+    folder: Path,
+    files: Sequence[str],
+    frames: Iterable[torch.Tensor],
+    fps: Fraction,
+    maps: SegmentationMaps,
+    pieces: Iterator[torch.Tensor],
 ) -> list[float]:
-    """Write all files, a piece (K, n, H, W) of masks at a time; returns each mask's share of the pixels."""
+    """Write all files, a piece (K, n, H, W) of masks at a time; returns each mask's share of the pixels.
+
+    frames: uint8 (H, W, 3), those of the clip.
+    """
     sheet, packed = ContactSheet(), []
     counts = torch.zeros(len(maps.words), dtype=torch.int64)
     overlay, sheet_file, *mask_files = files
-    with VideoWriter(folder / overlay, reader.info.fps) as video:
-        frames = iter(reader)
+    with VideoWriter(folder / overlay, fps) as video:
+        frames = iter(frames)
         for piece in pieces:
             counts += piece.sum(dim=(1, 2, 3))
             packed.append(np.packbits(piece.numpy(), axis=-1))

@@ -13,6 +13,7 @@ from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.input_checks import check_levels
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.outputs import PyraTokEncoderOutput
+from ..modeling_pyratok.pixel_values import values_to_frames
 from ..modeling_pyratok.token_fields import check_model_id
 from ..modeling_pyratok.token_grids import TEMPORAL_STRIDE, padded_frames
 from ..modeling_pyratok.video_tokens import VideoTokens
@@ -173,3 +174,17 @@ def token_pieces(tokens: VideoTokens, chunk_frames: int | None = 16) -> Iterator
         )
         first, last = level_bounds(start, end, temporal_stride=1)
         yield PyraTokEncoderOutput(video_codes=codes, video_size=(min(last, frames) - first, height, width))
+
+
+def decoded_frames(
+    model: PyraTokModel,
+    tokens: VideoTokens,
+    levels: Iterable[int] | None = None,
+    chunk_frames: int | None = 16,
+    tile_size: int | None = None,
+    tile_overlap: int | None = None,
+) -> Iterator[torch.Tensor]:
+    """The frames of a clip, uint8 (H, W, 3) on the CPU, decoded a chunk at a time; arguments as in `reconstruct_stream`."""
+    pieces = token_pieces(tokens, chunk_frames)
+    for values in model.decode_stream(pieces, levels, tile_size=tile_size, tile_overlap=tile_overlap):
+        yield from values_to_frames(values).cpu()

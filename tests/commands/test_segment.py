@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny_language import save_tiny_repository
 
 import pyratok
-from pyratok import PyraTokSegmentationPipeline, read_video
+from pyratok import PyraTokReconstructionPipeline, PyraTokSegmentationPipeline, VideoTokens, read_video
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,41 @@ def test_a_picture(run, films, work_folder, repository):
     assert masks_of(folder / "dog.masks.npz").shape == (1, 38, 52)
 
 
+@pytest.mark.parametrize("option", ["--no-crf", "--crf"])
+def test_a_token_file_gives_masks_as_its_tokens_do(run, film, work_folder, repository, option):
+    run("encode", film, "film.safetensors", "--model", repository)
+    run("segment", "film.safetensors", "--text", "a dog and a ball", "--model", repository, option)
+    folder, tokens = work_folder / "film_segmentation", VideoTokens.load("film.safetensors")
+    pipeline = PyraTokSegmentationPipeline.from_pretrained(repository)
+    expected = pipeline(tokens, "a dog and a ball", crf=option == "--crf").masks.numpy()
+    for index, word in enumerate(("dog", "ball")):
+        assert np.array_equal(masks_of(folder / f"{word}.masks.npz"), expected[index])
+    frames, info = read_video(folder / "overlay.mp4")
+    assert frames.shape == (7, 38 + 16, 52, 3) and info.fps == 10
+
+
+def test_the_masks_of_a_token_file_lie_over_its_decoded_picture(run, films, work_folder, repository):
+    run("encode", films / "still.png", "still.safetensors", "--model", repository)
+    run("decode", "still.safetensors", "decoded.png", "--model", repository)
+    run("segment", "still.safetensors", "--text", "dog", "--model", repository)
+    folder = work_folder / "still_segmentation"
+    free = ~masks_of(folder / "dog.masks.npz")
+    assert 0 < free.mean() < 1
+    shown, decoded = read_video(folder / "overlay.png")[0][:, :38], read_video("decoded.png")[0]
+    same = (shown == decoded).all(dim=-1).numpy()
+    assert same[free].all() and not same[~free].any()
+
+
+def test_token_files_that_cannot_be_segmented(refused, run, film, repository, tmp_path):
+    other = PyraTokReconstructionPipeline.from_pretrained(repository)
+    with torch.no_grad():
+        next(other.vq_model.parameters()).add_(1)
+    other.save_pretrained(tmp_path / "other")
+    run("encode", film, "other.safetensors", "--model", tmp_path / "other")
+    assert "other weights" in refused("segment", "other.safetensors", "--text", "dog", "--model", repository)
+    assert "no such file" in refused("segment", "nothing.safetensors", "--text", "dog", "--model", repository)
+
+
 def test_bad_input(refused, film, films, repository, model_folder, tmp_path):
     for arguments, message in (
         ((film, "--text", "the of"), "no word that names something"),
@@ -59,7 +95,6 @@ def test_bad_input(refused, film, films, repository, model_folder, tmp_path):
         ((film, "--text", "dog", "--levels", "x"), "--levels takes level numbers"),
         ((film, "--text", "dog", "--chunk-frames", "3"), "chunk_frames"),
         (("nothing.mp4", "--text", "dog"), "'nothing.mp4' does not exist"),
-        (("tokens.safetensors", "--text", "dog"), "is a token file"),
         ((film, "--text", "dog", "--threshold", "nan"), "threshold is a finite number"),
         ((films / "sound.m4a", "--text", "dog"), "sound"),
     ):
