@@ -122,7 +122,7 @@ class LoraFiles:
 
         Raises:
             PyraTokError: if there is none, if it is damaged, or if it does not fit: another rank or alpha, other layers, other
-                weights of the encoder. Weights that were rounded are others: load a LoRA before `model.to(torch.bfloat16)`.
+                weights of the encoder. Rounded weights of an encoder are others here: load a LoRA onto float32, and round then.
         """
         name = repr(os.fspath(id_or_folder))
         folder = _lora_folder(id_or_folder, revision, token)

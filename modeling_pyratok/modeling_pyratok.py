@@ -1,6 +1,5 @@
 """The PyraTok tokenizer: a causal video VAE with a pyramid of language-aligned binary quantizers between its halves."""
 
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -44,7 +43,7 @@ from .tiling import Tile, blend_tiles, plan_tiles
 from .token_grids import TEMPORAL_STRIDE, level_grids, padded_size
 from .tokenizer_losses import tokenizer_losses
 from .weight_initialization import initialize_module
-from .weights_fingerprint import fingerprint, weights_state
+from .weights_name import WeightsName
 
 PASSED_BY_TRANSFORMERS = frozenset(("output_attentions", "num_items_in_batch"))
 """What transformers' utilities and its Trainer hand to every `forward`; here it has no effect."""
@@ -66,7 +65,7 @@ class PyraTokPreTrainedModel(SafeWeights, SharesCode, PreTrainedModel):
         initialize_module(module)
 
 
-class PyraTokModel(LoraMerging, LoraFiles, PyraTokPreTrainedModel):
+class PyraTokModel(WeightsName, LoraMerging, LoraFiles, PyraTokPreTrainedModel):
     """Video <-> tokens at several depths of a causal video VAE.
 
     Videos are (B, T, C, H, W) in [-1, 1], of any T, H, W from 1 up: they are padded inside (see `token_grids`) and come back in
@@ -86,7 +85,6 @@ class PyraTokModel(LoraMerging, LoraFiles, PyraTokPreTrainedModel):
         self.pyramid = ResidualQuantizer(config) if self._is_residual else LaPQPyramid(config)
         self.fusion = ResidualSum() if self._is_residual else LevelFusion(config)
         self._encode_features, self._decode_latents = self._encoder, decode_latents
-        self._fingerprint: tuple[tuple | None, str] = (None, "")  # of which weights, and what it is
         if config.lora_rank:
             without_use = modules_without_use(self.backbone, self._last_stage, self._is_residual)
             add_lora(self.backbone.encoder, config.lora_rank, config.lora_alpha, excluded=without_use)
@@ -500,20 +498,6 @@ class PyraTokModel(LoraMerging, LoraFiles, PyraTokPreTrainedModel):
         return level_subsets(seeds, levels, self.config.level_dropout).to(device)
 
     # --- weights -------------------------------------------------------------------------------------------------------
-
-    def weights_fingerprint(self) -> str:
-        """SHA-256 of the tokenizer's tensors, in hexadecimal; the same whether LoRA is merged or not.
-
-        It is that of the weights as they are held: a model whose float32 weights were rounded to half precision has
-        another one. To name the stored weights ask before `model.to(torch.bfloat16)`, as the command line does.
-        Hashed once, and again when the weights have changed.
-        """
-        state = weights_state(itertools.chain(self.parameters(), self.buffers()))
-        known, name = self._fingerprint
-        if state is None or state != known:
-            name = fingerprint(self.unmerged_state_dict())
-            self._fingerprint = state, name
-        return name
 
     def save_pretrained(
         self,

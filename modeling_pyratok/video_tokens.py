@@ -113,8 +113,8 @@ class VideoTokens:
         """Raise TokenFileError unless `model` can decode these tokens.
 
         Strides, bits and padding must be the model's own. So must the weights: tokens of other weights, or of weights
-        that are not known, decode to something else without any sign of it. Weights rounded to half precision are
-        other weights here, though they decode to nearly the same. `force` lets them through.
+        that are not known, decode to something else without any sign of it. Weights that the model has rounded to half
+        precision are the same here: they decode to nearly the same. `force` lets others through.
         """
         config = model.config
         theirs = TokenLayout(self.video_size, config.level_strides, config.codebook_bits, config.spatial_multiple)
@@ -127,8 +127,8 @@ class VideoTokens:
         if not force and self.weights_fingerprint != (fingerprint := model.weights_fingerprint()):
             raise TokenFileError(
                 f"the tokens were made by other weights (model {self.model_id!r}, fingerprint "
-                f"{self.weights_fingerprint}) than this model's ({fingerprint}): take the model that made them, loaded in "
-                "the same precision (a pipeline in half precision has rounded weights), or force decoding"
+                f"{self.weights_fingerprint}) than this model's ({fingerprint}): take the model that made them, or "
+                "force decoding"
             )
 
     def to_sequence(self, order: Sequence[int] | None = None) -> torch.Tensor:

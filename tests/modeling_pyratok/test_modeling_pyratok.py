@@ -14,7 +14,6 @@ from pyratok.modeling_pyratok.lora import plain_state_dict
 from pyratok.modeling_pyratok.reconstruction_metrics import psnr_of
 from pyratok.modeling_pyratok.token_grids import level_grids
 from pyratok.modeling_pyratok.tokenizer_losses import tokenizer_losses
-from pyratok.modeling_pyratok.weights_fingerprint import fingerprint
 
 VIDEO = torch.rand(2, 9, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 TRAINED_BACKBONE = {"lora_rank": 0, "freeze_backbone": False}
@@ -122,41 +121,6 @@ def test_save_and_load_give_the_same_model(tiny_model, tmp_path):
     encoded = tiny_model.encode(VIDEO)
     for one, other in zip(loaded.encode(VIDEO).video_codes, encoded.video_codes, strict=True):
         assert torch.equal(one, other)
-
-
-def test_the_fingerprint_names_the_weights(tiny_model):
-    before = tiny_model.weights_fingerprint()
-    assert before == tiny_model.weights_fingerprint() and len(before) == 64
-    with torch.no_grad():
-        tiny_model.codebook.projection.bias[0] += 1e-6
-    assert tiny_model.weights_fingerprint() != before
-
-
-def test_weights_that_are_stored_in_half_precision_have_one_fingerprint(tiny_model, tmp_path):
-    stored = tiny_model.weights_fingerprint()
-    tiny_model.to(torch.bfloat16).save_pretrained(tmp_path)
-    rounded = tiny_model.weights_fingerprint()
-    assert rounded != stored
-    for dtype in (torch.bfloat16, torch.float32):
-        assert PyraTokModel.from_pretrained(tmp_path, dtype=dtype).weights_fingerprint() == rounded
-
-
-def test_weights_are_hashed_again_only_if_they_changed(tiny_model):
-    with mock.patch("pyratok.modeling_pyratok.modeling_pyratok.fingerprint", wraps=fingerprint) as hashing:
-        first = tiny_model.weights_fingerprint()
-        tiny_model.encode(VIDEO)
-        assert tiny_model.weights_fingerprint() == first and hashing.call_count == 1
-        weights = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
-        weights["codebook.projection.bias"] += 1
-        tiny_model.load_state_dict(weights)
-        second = tiny_model.weights_fingerprint()
-        tiny_model.to(torch.bfloat16)
-        assert len({first, second, tiny_model.weights_fingerprint()}) == 3 == hashing.call_count
-    with torch.inference_mode():  # in which tensors do not count their changes
-        model = PyraTokModel(tiny_model.config).eval()
-        before = model.weights_fingerprint()
-        model.codebook.projection.bias += 1
-        assert model.weights_fingerprint() != before
 
 
 @pytest.mark.parametrize("source", ["object", "folder"])
