@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from measuring import print_table
 from tqdm import tqdm
 
@@ -24,7 +23,6 @@ from pyratok.evaluation.mvbench import read_mvbench
 from pyratok.evaluation.questions_data import Question, QuestionData
 from pyratok.evaluation.questions_evaluation import evaluate_questions
 from pyratok.modeling_pyratok.atomic_writing import atomic_path
-from pyratok.pipelines.prompted_language import PromptedLanguage
 from pyratok.pipelines.question_answering_loading import load_question_answering
 from pyratok.pipelines.question_answering_pipeline import PyraTokQuestionAnsweringPipeline
 from pyratok.pipelines.video_tokens_of import tokens_from
@@ -74,9 +72,7 @@ class Answers:
 
     def blind(self, video: Path, question: str, choices: Any, start: float | None, end: float | None) -> list[float]:
         """Answers of the language model alone."""
-        language = PromptedLanguage(self.pipeline.language_model, self.pipeline.language_tokenizer)
-        with torch.no_grad():
-            return language.mean_log_probabilities(language.prompt(question, None), choices).tolist()
+        return self.pipeline.blind_scores(question, choices).tolist()
 
 
 def measured(pipeline: PyraTokQuestionAnsweringPipeline, data: QuestionData) -> dict[str, dict[str, Any]]:

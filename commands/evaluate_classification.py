@@ -10,6 +10,7 @@ from ..pipelines.text_aligned_loading import load_text_aligned
 from .errors_for_people import argument_errors
 from .evaluation_output import (
     Data,
+    Fold,
     JsonFile,
     MaxClips,
     check_targets,
@@ -27,7 +28,8 @@ from .progress import progress_bar
 if TYPE_CHECKING:
     from ..evaluation.classification_data import ClassificationData
 
-Benchmark = Literal["folders", "kinetics-400", "kinetics-600", "kinetics-700"]
+KINETICS = ("kinetics-400", "kinetics-600", "kinetics-700")
+Benchmark = Literal["folders", "kinetics-400", "kinetics-600", "kinetics-700", "ucf-101"]
 
 
 def classification(
@@ -35,10 +37,14 @@ def classification(
     benchmark: Annotated[
         Benchmark,
         typer.Option(
-            help="folders: CLASS/clip.mp4, with or without train/ and validation/ above. kinetics: with --annotations."
+            help="folders: CLASS/clip.mp4, with or without train/ and validation/ above. The others: with --annotations."
         ),
     ] = "folders",
-    annotations: Annotated[str | None, typer.Option("--annotations", help="kinetics: the CSV file.")] = None,
+    annotations: Annotated[
+        str | None,
+        typer.Option("--annotations", help="kinetics: the CSV file. ucf-101: the folder ucfTrainTestlist."),
+    ] = None,
+    fold: Fold = 1,
     probe: Annotated[
         bool, typer.Option("--probe", help="Fit a linear probe on the videos of train/ rather than ask for names.")
     ] = False,
@@ -65,16 +71,16 @@ def classification(
     Example: `pyratok evaluate classification --data videos --benchmark kinetics-400 --annotations val.csv`
     """
     from ..evaluation.classification_evaluation import evaluate_classification, evaluate_linear_probe
-    from ..evaluation.paper_figures import PAPER_ROWS, paper_table
+    from ..evaluation.paper_figures import paper_table
 
     for option, given in (("--save-probe", save_probe), ("--training-annotations", training_annotations)):
         if given is not None and not probe:
             raise PyraTokError(f"{option} needs --probe")
     check_targets(json=json_file, save_probe=save_probe)
-    chosen, found = parse_levels(levels), _read(benchmark, data, annotations)
+    chosen, found = parse_levels(levels), _read(benchmark, data, annotations, fold, "test")
     missing = list(found.missing)
-    if training_annotations is not None:
-        fitted_on = _read(benchmark, data, training_annotations)
+    if training_annotations is not None or (probe and benchmark == "ucf-101"):
+        fitted_on = _read(benchmark, data, training_annotations or annotations, fold, "train")
         missing += fitted_on.missing
         training, test = fitted_on.videos, found.videos
     else:
@@ -119,18 +125,23 @@ def classification(
         figures["top-5"] = f"{evaluation.figures.top_5:.2%} (chance {evaluation.chance.top_5:.2%})"
     figures["mean over classes"] = f"{evaluation.figures.mean_per_class:.2%}"
     tables = [figures_table(f"{model} on {data}", figures)]
-    if benchmark in PAPER_ROWS:
+    if benchmark in KINETICS:
         measured_on = f"{len(evaluation.predictions)} videos of {data}, {'linear probe' if probe else 'zero-shot'}"
         tables.append(paper_table(benchmark, {"top-1": 100 * evaluation.figures.top_1}, measured_on, model))
     left_out = {**dict.fromkeys(missing, "its file is not there"), **evaluation.unreadable, **unfitted}
     report(tables, left_out, json_file)
 
 
-def _read(benchmark: str, data: str, annotations: str | None) -> "ClassificationData":
+def _read(benchmark: str, data: str, annotations: str | None, fold: int, ucf_split: str) -> "ClassificationData":
     from ..evaluation.class_folders import read_class_folders
     from ..evaluation.kinetics import read_kinetics
+    from ..evaluation.ucf101 import read_ucf101
 
-    return read_class_folders(data) if benchmark == "folders" else read_kinetics(needed(annotations, benchmark), data)
+    if benchmark == "folders":
+        return read_class_folders(data)
+    if benchmark == "ucf-101":
+        return read_ucf101(data, needed(annotations, benchmark), ucf_split, fold)
+    return read_kinetics(needed(annotations, benchmark), data)
 
 
 def _splits(found: "ClassificationData", probe: bool) -> tuple[tuple, tuple]:

@@ -1,10 +1,10 @@
 """`pyratok evaluate generation`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from .evaluation_output import Data, JsonFile, figures_table, json_target, report, write_record
+from .evaluation_output import Data, Fold, JsonFile, figures_table, json_target, report, write_record
 from .progress import progress_bar
 
 OFFLINE_FEATURES = "efficientnet-lite0"
@@ -23,8 +23,18 @@ def generation(
     frames: Annotated[int, typer.Option("--frames", min=1, help="So many first frames of each video.")] = 16,
     resolution: Annotated[int, typer.Option("--resolution", min=1, help="Side of the square in pixels.")] = 128,
     benchmark: Annotated[
-        str | None, typer.Option(help="ucf-101: print the paper's figure beside, which is an FVD.")
+        Literal["ucf-101"] | None, typer.Option(help="Print the paper's figure beside, which is an FVD.")
     ] = None,
+    annotations: Annotated[
+        str | None,
+        typer.Option(
+            "--annotations", help="ucf-101: the folder ucfTrainTestlist, to take one part of the videos alone."
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["train", "test"], typer.Option("--split", help="ucf-101, with --annotations: which part.")
+    ] = "train",
+    fold: Fold = 1,
     json_file: JsonFile = None,
 ) -> None:
     """How far generated videos are from real ones: the Frechet distance of their features, over whole folders.
@@ -33,18 +43,24 @@ def generation(
     """
     from ..evaluation.frechet_distance import frechet_distance
     from ..evaluation.paper_figures import paper_table
+    from ..evaluation.ucf101 import read_ucf101
     from ..evaluation.video_features import EfficientNetFeatures, I3DFeatures
     from ..modeling_pyratok.errors import PyraTokError
     from ..training.evaluation_files import evaluation_files
 
-    if benchmark not in (None, "ucf-101"):
-        raise PyraTokError(f"--benchmark takes ucf-101, got {benchmark!r}")
-    real, made = evaluation_files(data), evaluation_files(generated)
+    if annotations is None:
+        real, missing = evaluation_files(data), ()
+    elif benchmark is None:
+        raise PyraTokError("--annotations are the lists of a benchmark: it needs --benchmark ucf-101")
+    else:
+        part = read_ucf101(data, annotations, split, fold)
+        real, missing = [labelled.video for labelled in part.videos], part.missing
+    made = evaluation_files(generated)
     is_offline = features == OFFLINE_FEATURES
     with json_target(json_file) as target:
         network = EfficientNetFeatures() if is_offline else I3DFeatures(features, frames)
         found = frechet_distance(network, real, made, frames, resolution, progress=progress_bar("looking"))
-        write_record(target, found.record(), generated, data)
+        write_record(target, {**found.record(), "missing_videos": list(missing)}, generated, data)
     figures = {
         found.name: f"{found.value:.2f}",
         "real, generated videos": f"{found.real_videos:,}, {found.generated_videos:,}",
@@ -58,4 +74,4 @@ def generation(
     if benchmark is not None:
         measured = {} if is_offline else {"gFVD": found.value}
         tables.append(paper_table(benchmark, measured, f"{found.generated_videos} videos", generated))
-    report(tables, found.left_out, json_file)
+    report(tables, {**dict.fromkeys(missing, "its file is not there"), **found.left_out}, json_file)

@@ -34,11 +34,13 @@ def questions(
 ) -> None:
     """Answer multiple-choice questions in the format of MVBench: accuracy for each task, and the mean over tasks.
 
+    The same questions are also answered without the video, by the language model alone and by the longest choice.
+
     Example: `pyratok evaluate questions --data MVBench/video --annotations MVBench/json`
     """
     from ..evaluation.mvbench import read_mvbench
     from ..evaluation.paper_figures import paper_table
-    from ..evaluation.questions_evaluation import evaluate_questions
+    from ..evaluation.questions_evaluation import evaluate_questions, longest_choice
     from ..evaluation.stretch_frames import stretch_frames
 
     found = read_mvbench(annotations, data)
@@ -55,14 +57,34 @@ def questions(
                 return pipeline(frames.numpy(), question, list(choices)).scores.tolist()
             return pipeline(video, question, list(choices), start=start, end=end).scores.tolist()
 
+        def alone(
+            video: Path, question: str, choices: tuple[str, ...], start: float | None, end: float | None
+        ) -> list[float]:
+            return pipeline.blind_scores(question, list(choices)).tolist()
+
         with argument_errors(), memory_errors("ask about shorter stretches"):
             evaluation = evaluate_questions(answer, found, progress_bar("answering"))
-        write_record(target, {"benchmark": "mvbench", **evaluation.record()}, model, data)
+            blind = {
+                name: evaluate_questions(without_video, evaluation.asked, progress_bar(name))
+                for name, without_video in (
+                    ("the language model alone", alone),
+                    ("the longest choice", longest_choice),
+                )
+            }
+        without_video = {
+            name: {"mean_over_tasks": other.mean_over_tasks, "accuracy": other.accuracy}
+            for name, other in blind.items()
+        }
+        write_record(
+            target, {"benchmark": "mvbench", **evaluation.record(), "without_video": without_video}, model, data
+        )
     figures = {
         "questions": f"{len(evaluation.answers):,}",
         "mean over tasks": f"{evaluation.mean_over_tasks:.2%} (chance {evaluation.chance:.2%})",
         "all questions": f"{evaluation.accuracy:.2%}",
     }
+    for name, other in blind.items():
+        figures[name] = f"{other.mean_over_tasks:.2%} (mean over tasks, without the video)"
     for name, task in evaluation.tasks.items():
         figures[name] = f"{task.accuracy:.2%} of {task.questions:,} (chance {task.chance:.2%})"
     measured_on = f"{len(evaluation.answers)} questions of {annotations}"

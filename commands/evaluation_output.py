@@ -23,6 +23,10 @@ MaxClips = Annotated[
     int | None, typer.Option("--max-clips", min=1, help="Measure this many videos, spread evenly over all.")
 ]
 
+Fold = Annotated[
+    int, typer.Option("--fold", min=1, max=3, help="ucf-101: which of its three ways to split the videos.")
+]
+
 
 def spread(items: Sequence[Item], count: int | None) -> tuple[Item, ...]:
     """At most `count` of the items, spread evenly over all; None for all."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from ..modeling_pyratok.errors import PyraTokError, VideoReadError
@@ -54,6 +53,11 @@ class QuestionsEvaluation:
     left_out: dict[str, str]
     """Question -> why it was not asked, or could not be; it counts in no figure."""
 
+    @property
+    def asked(self) -> QuestionData:
+        """The questions that count, to compare with other answers to the same."""
+        return QuestionData(tuple(answered.question for answered in self.answers))
+
     def record(self) -> dict[str, Any]:
         """The same as plain lists and dictionaries, for JSON."""
         return {
@@ -85,7 +89,7 @@ def evaluate_questions(
     """Ask every question and count the right answers.
 
     Args:
-        answer: what is measured, or one of the blind answers below.
+        answer: what is measured, or a blind answer, such as `longest_choice`.
         data: the questions, with those that a reader left out.
         progress: goes through the questions and shows how far it is: `tqdm`, or rich's `track`.
 
@@ -122,18 +126,6 @@ def longest_choice(
 ) -> list[float]:
     """A blind answer: the longest choice, which writers of questions often make the right one."""
     return [float(len(choice)) for choice in choices]
-
-
-def random_choice(seed: int) -> Answer:
-    """A blind answer: scores drawn one after another from a generator of this seed."""
-    draw = Random(seed)
-
-    def scores(
-        video: Path, question: str, choices: tuple[str, ...], start: float | None, end: float | None
-    ) -> list[float]:
-        return [draw.random() for _ in choices]
-
-    return scores
 
 
 def _answered(question: Question, scores: tuple[float, ...]) -> AnsweredQuestion:

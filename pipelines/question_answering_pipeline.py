@@ -173,12 +173,23 @@ class PyraTokQuestionAnsweringPipeline(RootRepository, DiffusionPipeline):
         else:
             found = language.mean_log_probabilities(prompt, choices)
             if calibrate:
-                blind = language.prompt(question, None).to(self._execution_device)
-                found = found - language.mean_log_probabilities(blind, choices)
+                found = found - self.blind_scores(question, choices).to(found)
             scores = found.softmax(dim=0).cpu()
             answer = choices[int(scores.argmax())]
         self.maybe_free_model_hooks()
         return PyraTokQuestionAnsweringOutput(answer=answer, scores=scores) if return_dict else (answer, scores)
+
+    @torch.no_grad()
+    def blind_scores(self, question: str, choices: Sequence[str]) -> torch.Tensor:
+        """Float32 (choices,): the mean log-probability per token that each choice has without any video, after the question.
+
+        What the language model expects anyway: answers from a video have to be better than those that score highest here.
+        Raises ValueError and TypeError as a call does.
+        """
+        _check_texts(question, choices)
+        language = PromptedLanguage(self.language_model, self.language_tokenizer)
+        prompt = language.prompt(question, None).to(self._execution_device)
+        return language.mean_log_probabilities(prompt, choices).cpu()
 
     @contextmanager
     def _without_language_model(self) -> Iterator[None]:

@@ -1,12 +1,8 @@
 """`pyratok ask`."""
 
 import pytest
-import torch
-from tiny_causal_language import CHAT_TEMPLATE, WIDTH, save_language_model
+from asking_repository import save_asking_repository
 
-from pyratok import PyraTokConfig, PyraTokModel, PyraTokReconstructionPipeline
-from pyratok.configuration.configuration_token_projector import PyraTokTokenProjectorConfig
-from pyratok.modeling_pyratok.token_projector import PyraTokTokenProjector
 from pyratok.pipelines.question_answering_loading import load_question_answering
 
 QUESTION = "what is it?"
@@ -15,20 +11,7 @@ CHOICES = ["a cat", "a dog", "nothing [at] all"]
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("repository")
-    model = PyraTokModel(PyraTokConfig.tiny()).eval()
-    PyraTokReconstructionPipeline(model).save_pretrained(folder)
-    language = save_language_model(tmp_path_factory.mktemp("language"), chat_template=CHAT_TEMPLATE)
-    config = PyraTokTokenProjectorConfig(
-        num_levels=model.config.num_levels,
-        codebook_bits=model.config.codebook_bits,
-        codebook_size=model.config.hidden_size,
-        language_hidden_size=WIDTH,
-        language_model=str(language),
-    )
-    PyraTokTokenProjector(config).save_pretrained(folder / "projector")
-    return folder
+    return save_asking_repository(tmp_path_factory.mktemp("repository"))
 
 
 def test_the_likeliest_choice_comes_first(run, film, repository):

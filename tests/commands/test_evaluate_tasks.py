@@ -1,4 +1,5 @@
-"""`pyratok evaluate segmentation | localization | classification | generation`: a tiny model on tiny data in published formats.
+"""`pyratok evaluate segmentation | localization | classification | questions | generation`: tiny models on tiny data in
+published formats.
 
 What the figures mean is tested where they are made; here that each command reads, measures, prints and writes.
 """
@@ -9,11 +10,13 @@ import shutil
 
 import numpy as np
 import pytest
+from asking_repository import save_asking_repository
 from small_films import moving_square
 from tiny_language import save_tiny_repository
 
 from pyratok import PyraTokActionLocalizationPipeline, PyraTokClassificationPipeline, PyraTokSegmentationPipeline
 from pyratok.modeling_pyratok.video_writing import write_video
+from pyratok.pipelines.question_answering_loading import load_question_answering
 
 FRAMES, HEIGHT, WIDTH = 9, 38, 52
 
@@ -158,6 +161,82 @@ def test_generation(run, classes, work_folder):
     assert "not measured" in row and "51" in row  # another distance is not put beside the paper's
 
 
+def test_ucf101_by_its_lists(run, repository, classes, work_folder):
+    lists = work_folder / "ucfTrainTestlist"
+    lists.mkdir()
+    names = {"square": "TaiChi", "dark field": "YoYo"}
+    (lists / "classInd.txt").write_text("1 TaiChi\n2 YoYo\n")
+    for part, split in (("train", "train"), ("test", "validation")):
+        lines = []
+        for source in sorted((classes / split).rglob("*.mp4")):
+            label = names[source.parent.name]
+            path = work_folder / "UCF-101" / label / f"v_{label}_{split}_{source.stem}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, path)
+            number = f" {1 + list(names.values()).index(label)}" if part == "train" else ""
+            lines.append(f"{label}/{path.name}{number}\n")
+        (lists / f"{part}list02.txt").write_text("".join(lines))
+    given = (
+        "--data",
+        "UCF-101",
+        "--benchmark",
+        "ucf-101",
+        "--annotations",
+        lists,
+        "--fold",
+        2,
+        "--json",
+        "found.json",
+    )
+
+    named = run("evaluate", "classification", *given, "--model", repository).stdout
+    found = json.loads((work_folder / "found.json").read_text())
+    pipeline = PyraTokClassificationPipeline.from_pretrained(repository)
+    videos = sorted((work_folder / "UCF-101").rglob("*_validation_*.mp4"))
+    right = [pipeline(path, ["Tai Chi", "Yo Yo"]).label.replace(" ", "") == path.parent.name for path in videos]
+    assert found["top_1"] == np.mean(right) and len(videos) == 4 and f"{np.mean(right):.2%} (chance 50.00%" in named
+    assert "gFVD" not in named, "the paper's figure for UCF-101 is of generated videos"
+    assert "100.00%" in run("evaluate", "classification", *given, "--model", repository, "--probe").stdout
+
+    (work_folder / "UCF-101/TaiChi/v_TaiChi_train_0.mp4").unlink()
+    options = ("--generated", classes / "validation", "--frames", 3, "--resolution", 32)
+    compared = run("evaluate", "generation", *given, *options)
+    found = json.loads((work_folder / "found.json").read_text())
+    assert found["real_videos"] == 7 and "TaiChi/v_TaiChi_train_0.mp4" in compared.stderr and "51" in compared.stdout
+    run("evaluate", "generation", *given, *options, "--split", "test")
+    assert json.loads((work_folder / "found.json").read_text())["real_videos"] == 4
+
+
+def test_questions_with_the_video_and_without_it(run, film, work_folder, tmp_path_factory):
+    repository = save_asking_repository(tmp_path_factory.mktemp("asking"))
+    shutil.copy(film, work_folder / "film.mp4")
+    asked = [
+        {"video": "film.mp4", "question": text, "candidates": ["a cat", "a dog", "nothing at all"], "answer": answer}
+        for text, answer in (("what is it?", "a cat"), ("what else?", "nothing at all"), ("why?", "a dog"))
+    ]
+    lost = {**asked[0], "video": "gone.mp4"}
+    (work_folder / "action_antonym.json").write_text(json.dumps([*asked, lost]))
+    given = ("--data", ".", "--annotations", "action_antonym.json", "--model", repository)
+    result = run("evaluate", "questions", *given, "--json", "found.json")
+    found = json.loads((work_folder / "found.json").read_text())
+    pipeline = load_question_answering(repository)
+    right, alone = [], []
+    for entry in asked:
+        choices = entry["candidates"]
+        right.append(pipeline(film, entry["question"], choices).answer == entry["answer"])
+        alone.append(choices[int(pipeline.blind_scores(entry["question"], choices).argmax())] == entry["answer"])
+    assert found["accuracy"] == pytest.approx(np.mean(right)) and found["chance"] == pytest.approx(1 / 3)
+    without = found["without_video"]
+    assert without["the language model alone"]["accuracy"] == pytest.approx(np.mean(alone))
+    assert without["the longest choice"]["mean_over_tasks"] == pytest.approx(1 / 3)
+    assert "86.03" in result.stdout and "gone.mp4" in result.stderr
+    assert (
+        "the language model alone" in result.stdout and "33.33% (mean over tasks, without the video)" in result.stdout
+    )
+    one = run("evaluate", "questions", *given, "--max-questions", 1, "--projector", repository).stdout
+    assert "of 1 (chance 33.33%)" in one
+
+
 def test_bad_input(refused, repository, masks, classes, tmp_path):
     model = ("--model", repository)
     for arguments, message in (
@@ -165,11 +244,15 @@ def test_bad_input(refused, repository, masks, classes, tmp_path):
         (("segmentation", "--data", masks, "--benchmark", "ovis"), "needs --annotations"),
         (("segmentation", "--data", masks, "--levels", "9"), "level"),
         (("classification", "--data", classes, "--benchmark", "kinetics-600"), "needs --annotations"),
+        (("classification", "--data", classes, "--benchmark", "ucf-101"), "needs --annotations"),
         (("classification", "--data", classes / "train", "--probe"), "the data need both"),
         (("classification", "--data", classes, "--save-probe", "a.safetensors"), "--save-probe needs --probe"),
         (("localization", "--data", masks, "--annotations", tmp_path / "no.json"), "no.json"),
     ):
         assert message in refused("evaluate", *arguments, *model)
     assert "nothing" in refused("evaluate", "generation", "--data", masks, "--generated", tmp_path / "nothing")
+    given = ("--data", masks, "--generated", masks, "--annotations", tmp_path)
+    assert "needs --benchmark ucf-101" in refused("evaluate", "generation", *given)
+    assert "classInd.txt" in refused("evaluate", "generation", *given, "--benchmark", "ucf-101")
     given = ("--data", masks, "--generated", masks, "--features", "nothing.pt")
     assert "nothing.pt" in refused("evaluate", "generation", *given)

@@ -61,6 +61,7 @@ def test_choices_are_scored_by_their_likelihood(pipeline, frames):
     blind = language.mean_log_probabilities(language.prompt(QUESTION, None), CHOICES)
     output = pipeline(frames, QUESTION, CHOICES)
     torch.testing.assert_close(output.scores, (seen - blind).softmax(0))
+    torch.testing.assert_close(pipeline.blind_scores(QUESTION, CHOICES), blind)
     assert output.scores.sum() == pytest.approx(1) and output.scores.dtype == torch.float32
     assert output.answer == CHOICES[int(output.scores.argmax())]
     torch.testing.assert_close(pipeline(frames, QUESTION, CHOICES, calibrate=False).scores, seen.softmax(0))
