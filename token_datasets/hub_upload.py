@@ -54,6 +54,7 @@ class HubTarget:
         repo_id = self._full_id(api.whoami())
         self._check_licence()
         with contextlib.suppress(RepositoryNotFoundError):
+            api.auth_check(repo_id, repo_type=KIND, write=True)
             self.check_visibility(api, repo_id)
 
     def check_tokens(self, kind: TokenKind) -> None:
@@ -66,10 +67,21 @@ class HubTarget:
             HubState.now(api, self._full_id(api.whoami())).check(self.split, kind)
 
     def _full_id(self, user: dict[str, Any]) -> str:
-        """The id with its owner. Raises PyraTokError if that is neither this user nor one of their organizations."""
+        """The id with its owner. Raises PyraTokError if that is neither this user nor an organization that they write to, or if
+        the token is one for reading."""
+        if (user.get("auth") or {}).get("accessToken", {}).get("role") == "read":
+            raise PyraTokError(
+                "the access token that you are logged in with may only read; make one that may write on "
+                "https://huggingface.co/settings/tokens, and log in with it by `hf auth login`"
+            )
         owner, _, name = self.repo_id.rpartition("/")
-        own = [user["name"], *(organization["name"] for organization in user.get("orgs") or [])]
-        if owner and owner.lower() not in (known.lower() for known in own):
+        roles = {user["name"].lower(): "admin"}
+        roles |= {one["name"].lower(): one.get("roleInOrg") for one in user.get("orgs") or []}
+        if owner and roles.get(owner.lower()) == "read":
+            raise PyraTokError(
+                f"you may not push to {self.repo_id!r}: in the organization {owner!r} you may only read"
+            )
+        if owner and owner.lower() not in roles:
             raise PyraTokError(
                 f"you may not push to {self.repo_id!r}: the Hub knows you as {user['name']!r}, and {owner!r} is no "
                 f"organization of yours; push to {user['name'] + '/' + name!r}, or log in as somebody else with `hf auth login`"

@@ -197,6 +197,7 @@ def refused(encode, data: Path, *arguments: object, **others: str) -> str:
 
 def test_what_would_fail_is_refused_before_the_work(encode, hub, data, work_folder):
     hub.write("tester/public", {"notes.txt": b"mine"}, "dataset")
+    hub.write("Workshop/films", {"notes.txt": b"of somebody else"}, "dataset")
     known = hub.repositories.of_type("dataset")
     for arguments, reason in (
         (("--push", "tester/five", "--license", "nonsense"), "knows no licence 'nonsense'"),
@@ -205,12 +206,15 @@ def test_what_would_fail_is_refused_before_the_work(encode, hub, data, work_fold
         (("--push", "../films"), "../films"),
         (("--push", "tester/public", "--private"), "is there and is public"),
         (("--push", "stranger/films"), "the Hub knows you as 'tester', and 'stranger' is no organization of yours"),
+        (("--push", "Library/films"), "in the organization 'Library' you may only read"),
+        (("--push", "Workshop/films"), "you may not do that there"),
         (("out", "--split", "test"), "it needs --push"),
         (("out", "--private"), "it needs --push"),
     ):
         assert reason in refused(encode, data, *arguments)
     assert "log in with" in refused(encode, data, "--push", "tester/five", token="")
     assert "does not know you" in refused(encode, data, "--push", "tester/five", token="hf_wrong")
+    assert "may only read; make one that may write" in refused(encode, data, "--push", "five", token="hf_reader")
     assert "takes the videos of a folder" in refused(encode, data / "square.mp4", "--push", "tester/five")
     assert sorted(os.listdir(work_folder)) == ["model"]
     assert hub.files("tester/public", repo_type="dataset") == ["notes.txt"]

@@ -37,8 +37,11 @@ def refusal(status: int, code: str | None, message: str, **headers: str) -> Answ
     return Answer(json.dumps({"error": message}).encode(), status, known)
 
 
-ORGANIZATIONS = {"tester": ("Guild",)}
-"""Of each user; they may write there."""
+ORGANIZATIONS = {"tester": {"Guild": "write", "Library": "read", "Workshop": "contributor"}}
+"""Of each user, with what they may do there; contributors write to what they have made (here: to nothing that is there)."""
+
+READERS = {"reader"}
+"""Users whose tokens are for reading."""
 
 
 class HubAnswers:
@@ -58,7 +61,10 @@ class HubAnswers:
     def _may_not_write(self, repo: str, user: str | None) -> Answer | None:
         if user is None:
             return refusal(401, None, "Invalid username or password.")
-        if repo.split("/")[0] not in (user, *ORGANIZATIONS.get(user, ())):
+        owner, roles = repo.split("/")[0], {user: "admin", **ORGANIZATIONS.get(user, {})}
+        known = {one.repo_id for kind in ("model", "dataset") for one in self.repositories.of_type(kind)}
+        role = roles.get(owner, "read")
+        if user in READERS or role == "read" or (role == "contributor" and repo in known):
             return refusal(403, None, f"You don't have the rights to write to {repo}.")
         return None
 
@@ -67,8 +73,9 @@ class HubAnswers:
     def who_am_i(self, user: str | None, **_: Any) -> Answer:
         if user is None:
             return refusal(401, None, "Invalid username or password.")
-        token = {"displayName": "test", "role": "write"}
-        orgs = [{"type": "org", "name": name} for name in ORGANIZATIONS.get(user, ())]
+        token = {"displayName": "test", "role": "read" if user in READERS else "write"}
+        roles = ORGANIZATIONS.get(user, {})
+        orgs = [{"type": "org", "name": name, "roleInOrg": role} for name, role in roles.items()]
         return said({"type": "user", "name": user, "fullname": user, "orgs": orgs, "auth": {"accessToken": token}})
 
     def validate_card(self, body: bytes, **_: Any) -> Answer:
@@ -110,6 +117,10 @@ class HubAnswers:
     def check_access(self, **asked: Any) -> Answer:
         self._repository(**asked)
         return said({})
+
+    def check_write_access(self, repo: str, user: str | None, **asked: Any) -> Answer:
+        self._repository(repo=repo, user=user, **asked)
+        return self._may_not_write(repo, user) or said({})
 
     # --- revisions -------------------------------------------------------------------------------------------------------
 

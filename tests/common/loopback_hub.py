@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from hub_answers import Answer, HubAnswers, refusal
 from hub_repositories import Commit, NotThere, Repositories
 
-USERS = {"hf_tester": "tester", "hf_stranger": "stranger"}
+USERS = {"hf_tester": "tester", "hf_stranger": "stranger", "hf_reader": "reader"}
 """Tokens and whose they are; a user writes under its own name alone, and reads its own private repositories alone."""
 
 
@@ -206,6 +206,7 @@ ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
     ("DELETE", "/api/repos/delete", HubAnswers.delete),
     ("GET", KIND, HubAnswers.list_repositories),
     ("GET", REPOSITORY + "/auth-check", HubAnswers.check_access),
+    ("GET", REPOSITORY + "/auth-check/write", HubAnswers.check_write_access),
     ("GET", REPOSITORY + "/refs", HubAnswers.refs),
     ("GET", REPOSITORY + "/commits" + REVISION, HubAnswers.commits),
     ("GET", REPOSITORY + "/tree" + REVISION + "(?:/(?P<folder>.+))?", HubAnswers.tree),
