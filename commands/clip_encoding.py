@@ -25,7 +25,7 @@ class ClipEncoder:
         self._model: PyraTokModel = load_quietly(model_id)
         work.check(self._model, (1, 1))
         self.levels = chosen_levels(self._model, work.levels)
-        self.fingerprint = self._model.weights_fingerprint()  # of the weights as they are stored: before `place`
+        self.fingerprint = self._model.weights_fingerprint()
         self.max_frames = max_frames
         self._model_id, self._work = model_id, work
         place(self._model, dtype, device)

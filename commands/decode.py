@@ -42,7 +42,7 @@ def decode(
     with VideoWriter(video, contents.fps) as writer:
         tokenizer = load_quietly(model)
         work.check(tokenizer, contents.video_size[1:])
-        contents.check_fits(tokenizer, force=force)  # before `place`: the fingerprint is that of the stored weights
+        contents.check_fits(tokenizer, force=force)
         place(tokenizer, dtype, device)
         for frame in decoded_frames(tokenizer, contents, work.levels, work.chunk_frames, **work.tiles):
             writer.write(frame)

@@ -134,7 +134,7 @@ def _measure(
 
     tokenizer = load_quietly(model)
     work.check(tokenizer, (1, 1))
-    fingerprint = tokenizer.weights_fingerprint()  # of the weights as they are stored: before `place`
+    fingerprint = tokenizer.weights_fingerprint()
     place(tokenizer, dtype, device)
     network = None if distance is None else _distance(distance, measuring_device(tokenizer.device))
     options = StreamOptions(work.chunk_frames, work.tile_size, work.tile_overlap)

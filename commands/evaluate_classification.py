@@ -44,7 +44,7 @@ def classification(
         str | None,
         typer.Option("--annotations", help="kinetics: the CSV file. ucf-101: the folder ucfTrainTestlist."),
     ] = None,
-    fold: Fold = 1,
+    fold: Fold = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Fit a linear probe on the videos of train/ rather than ask for names.")
     ] = False,
@@ -76,16 +76,21 @@ def classification(
     for option, given in (("--save-probe", save_probe), ("--training-annotations", training_annotations)):
         if given is not None and not probe:
             raise PyraTokError(f"{option} needs --probe")
+    if fold is not None and benchmark != "ucf-101":
+        raise PyraTokError(f"--fold {fold} is for --benchmark ucf-101")
+    if training_annotations is not None and benchmark == "ucf-101":
+        raise PyraTokError("the lists of ucf-101 say what a probe is fitted on: leave --training-annotations out")
     check_targets(json=json_file, save_probe=save_probe)
-    chosen, found = parse_levels(levels), _read(benchmark, data, annotations, fold, "test")
+    chosen, found = parse_levels(levels), _read(benchmark, data, annotations, fold or 1, "test")
     missing = list(found.missing)
     if training_annotations is not None or (probe and benchmark == "ucf-101"):
-        fitted_on = _read(benchmark, data, training_annotations or annotations, fold, "train")
+        fitted_on = _read(benchmark, data, training_annotations or annotations, fold or 1, "train")
         missing += fitted_on.missing
         training, test = fitted_on.videos, found.videos
     else:
         training, test = _splits(found, probe)
     test = spread(test, max_clips)
+    split = {"fold": fold or 1} if benchmark == "ucf-101" else {}
     with json_target(json_file) as target, json_target(save_probe) as probe_target:
         be_quiet()
         pipeline = place(load_text_aligned(PyraTokClassificationPipeline, model), None, device)
@@ -112,7 +117,7 @@ def classification(
                 record, unfitted = evaluation.record(), {}
         write_record(
             target,
-            {"benchmark": benchmark, "probe": probe, "levels": levels, "missing_videos": missing, **record},
+            {"benchmark": benchmark, **split, "probe": probe, "levels": levels, "missing_videos": missing, **record},
             model,
             data,
         )

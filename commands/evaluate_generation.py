@@ -32,9 +32,10 @@ def generation(
         ),
     ] = None,
     split: Annotated[
-        Literal["train", "test"], typer.Option("--split", help="ucf-101, with --annotations: which part.")
-    ] = "train",
-    fold: Fold = 1,
+        Literal["train", "test"] | None,
+        typer.Option("--split", help="ucf-101, with --annotations: which part. Default: train."),
+    ] = None,
+    fold: Fold = None,
     json_file: JsonFile = None,
 ) -> None:
     """How far generated videos are from real ones: the Frechet distance of their features, over whole folders.
@@ -49,18 +50,23 @@ def generation(
     from ..training.evaluation_files import evaluation_files
 
     if annotations is None:
-        real, missing = evaluation_files(data), ()
+        for option, value in (("--split", split), ("--fold", fold)):
+            if value is not None:
+                raise PyraTokError(f"{option} {value} takes a part of ucf-101: it needs --annotations")
+        real, missing, compared = evaluation_files(data), (), {}
     elif benchmark is None:
         raise PyraTokError("--annotations are the lists of a benchmark: it needs --benchmark ucf-101")
     else:
-        part = read_ucf101(data, annotations, split, fold)
+        compared = {"split": split or "train", "fold": fold or 1}
+        part = read_ucf101(data, annotations, **compared)
         real, missing = [labelled.video for labelled in part.videos], part.missing
     made = evaluation_files(generated)
     is_offline = features == OFFLINE_FEATURES
     with json_target(json_file) as target:
         network = EfficientNetFeatures() if is_offline else I3DFeatures(features, frames)
         found = frechet_distance(network, real, made, frames, resolution, progress=progress_bar("looking"))
-        write_record(target, {**found.record(), "missing_videos": list(missing)}, generated, data)
+        record = {"benchmark": benchmark, **compared, **found.record(), "missing_videos": list(missing)}
+        write_record(target, record, generated, data)
     figures = {
         found.name: f"{found.value:.2f}",
         "real, generated videos": f"{found.real_videos:,}, {found.generated_videos:,}",

@@ -48,24 +48,26 @@ def questions(
     with json_target(json_file) as target:
         be_quiet()
         pipeline = place(load_question_answering(model, projector), None, device)
+        blind_scores: dict[tuple[str, tuple[str, ...]], list[float]] = {}
 
         def answer(
             video: Path, question: str, choices: tuple[str, ...], start: float | None, end: float | None
         ) -> list[float]:
             if video.is_dir():  # pictures of its frames
                 frames = stretch_frames(video, FRAMES_OF_A_FOLDER, start, end).movedim(1, -1)
-                return pipeline(frames.numpy(), question, list(choices)).scores.tolist()
-            return pipeline(video, question, list(choices), start=start, end=end).scores.tolist()
+                output = pipeline(frames.numpy(), question, list(choices))
+            else:
+                output = pipeline(video, question, list(choices), start=start, end=end)
+            blind_scores[question, choices] = output.blind_scores.tolist()
+            return output.scores.tolist()
 
-        def alone(
-            video: Path, question: str, choices: tuple[str, ...], start: float | None, end: float | None
-        ) -> list[float]:
-            return pipeline.blind_scores(question, list(choices)).tolist()
+        def alone(video: Path, question: str, choices: tuple[str, ...], *stretch: float | None) -> list[float]:
+            return blind_scores[question, choices]
 
         with argument_errors(), memory_errors("ask about shorter stretches"):
             evaluation = evaluate_questions(answer, found, progress_bar("answering"))
             blind = {
-                name: evaluate_questions(without_video, evaluation.asked, progress_bar(name))
+                name: evaluate_questions(without_video, evaluation.asked)
                 for name, without_video in (
                     ("the language model alone", alone),
                     ("the longest choice", longest_choice),

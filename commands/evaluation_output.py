@@ -24,7 +24,8 @@ MaxClips = Annotated[
 ]
 
 Fold = Annotated[
-    int, typer.Option("--fold", min=1, max=3, help="ucf-101: which of its three ways to split the videos.")
+    int | None,
+    typer.Option("--fold", min=1, max=3, help="ucf-101: which of its three ways to split the videos. Default: 1."),
 ]
 
 

@@ -75,7 +75,7 @@ def search(
         tokenizer = load_quietly(model if model == BUNDLED_ID else tokenizer_folder(model).as_posix())
         with argument_errors():
             chosen_levels(tokenizer, wanted)
-        fingerprint = tokenizer.weights_fingerprint()  # of the weights as they are stored: before `place`
+        fingerprint = tokenizer.weights_fingerprint()
         for part in (alignment, encoder.model):
             place(part, None, device)
         with memory_errors("encode long films in parts"):

@@ -12,6 +12,7 @@ import torch
 import typer
 
 from ..modeling_pyratok.atomic_writing import atomic_path
+from ..modeling_pyratok.chunks import check_chunk_frames
 from ..modeling_pyratok.content_words import content_words
 from ..modeling_pyratok.errors import PyraTokError, VideoWriteError
 from ..modeling_pyratok.video_reading import VideoReader
@@ -75,6 +76,7 @@ def segment(
     asked = text[0] if len(text) == 1 else text
     with argument_errors():
         words = content_words(asked) if len(text) == 1 else checked_texts(asked, "--text")
+        check_chunk_frames(chunk_frames)
     chosen, folder, files = parse_levels(levels), Path(output or f"{Path(clip).stem}_segmentation"), _mask_files(words)
     with ExitStack() as opened:
         if is_token_path(clip):
@@ -91,7 +93,8 @@ def segment(
             maps = pipeline.maps(video, asked, chosen, threshold, chunk_frames)
             frames = reader if video is clip else decoded_frames(pipeline.vq_model, video, None, chunk_frames)
             if crf:
-                pieces = iter((pipeline.refine(maps, video) >= 0.5).split(chunk_frames, dim=1))
+                refined = pipeline.refine(maps, video, chunk_frames=chunk_frames) >= 0.5
+                pieces = iter(refined.split(chunk_frames, dim=1))
             else:
                 pieces = (masks for masks, _ in pipeline.stream(maps, chunk_frames))
             shares = _write(stage, names, frames, fps, maps, pieces)

@@ -124,11 +124,11 @@ class VideoTokens:
                     f"this model cannot decode the tokens: they have {name} = {getattr(self, name)} and the model has "
                     f"{getattr(theirs, name)}; take the model that made them ({self.model_id!r})"
                 )
-        if not force and self.weights_fingerprint != (fingerprint := model.weights_fingerprint()):
+        if not force and not model.has_fingerprint(self.weights_fingerprint):
             raise TokenFileError(
                 f"the tokens were made by other weights (model {self.model_id!r}, fingerprint "
-                f"{self.weights_fingerprint}) than this model's ({fingerprint}): take the model that made them, or "
-                "force decoding"
+                f"{self.weights_fingerprint}) than this model's ({model.weights_fingerprint()}): take the "
+                "model that made them (weights that were saved in half precision are others), or force decoding"
             )
 
     def to_sequence(self, order: Sequence[int] | None = None) -> torch.Tensor:

@@ -1,93 +1,106 @@
-"""The name that a model's weights have in token files, through everything that leaves them the same weights."""
+"""The name that a model's weights have in token files, in full and in half precision."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
+from torch import nn
+from transformers.utils import logging
 
 from .weights_fingerprint import HALF_PRECISION, fingerprint, weights_state
+
+PLAIN = (torch.Tensor, nn.Parameter)
+"""Types of tensors that can be hashed: no shards, no packed weights."""
 
 
 class WeightsName:
     """`weights_fingerprint` for a model with LoRA.
 
     Tokens are compared by it with the model that is to decode them. How precisely a model computes is no part of it, as chunks
-    and devices are not: weights that were rounded to half precision, by `to` or as they were loaded, keep the name of those
-    that they were rounded from, until they are changed or saved.
+    and devices are not: weights that were rounded, by `to` or as they were loaded, are known by what they were rounded from.
+    What they became is hashed as well, so that the name goes with these very numbers, wherever they are copied, and with no
+    others.
     """
 
     _fingerprint: tuple[tuple | None, str] = (None, "")
-    """Of which weights, and what it is."""
+    """Of which tensors, and what it is."""
+    _rounded: tuple[str, str] | None = None
+    """The fingerprints of weights that were rounded here, after that and before."""
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Self:
-        """As in transformers; weights that are to be in half precision are loaded in full, named and rounded."""
-        half = _half_precision(kwargs)
-        if half is None or kwargs.get("quantization_config") is not None:
-            return super().from_pretrained(*args, **kwargs)
-        exact = {name: value for name, value in kwargs.items() if name != "torch_dtype"} | {"dtype": torch.float32}
-        loaded = super().from_pretrained(*args, **exact)
+        """As in transformers. Where stored weights are rounded, they are read once more, in full, on the CPU, and named."""
+        loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        if any(tensor.is_meta for tensor in model.parameters()):  # left on the disk, where nothing can be rounded
-            return super().from_pretrained(*args, **kwargs)
-        model.to(half)
-        model.config.dtype = half
+        if model.dtype in HALF_PRECISION and model._can_be_hashed():
+            model._remember_rounding(cls._stored_fingerprint(*args, **kwargs))
         return loaded
 
+    @classmethod
+    def _stored_fingerprint(cls, *args: Any, **kwargs: Any) -> str | None:
+        """Of the weights that are stored, None if they are not all there."""
+        placing = (
+            "torch_dtype",
+            "device_map",
+            "max_memory",
+            "offload_folder",
+            "offload_state_dict",
+            "offload_buffers",
+        )
+        exact = {name: value for name, value in kwargs.items() if name not in placing} | {"force_download": False}
+        is_shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            model, told = super().from_pretrained(
+                *args, **{**exact, "dtype": torch.float32, "output_loading_info": True}
+            )
+        finally:
+            if is_shown:
+                logging.enable_progress_bar()
+        is_whole = not told["missing_keys"] and not told["mismatched_keys"]  # the rest would be random
+        return fingerprint(model.unmerged_state_dict()) if is_whole else None
+
     def weights_fingerprint(self) -> str:
-        """SHA-256 of the tokenizer's tensors, in hexadecimal; the same whether LoRA is merged or not, and in half precision.
+        """SHA-256 of the tokenizer's tensors, in hexadecimal; the same whether LoRA is merged or not.
 
-        Hashed once, before weights are rounded, and again when they have changed.
+        Of weights that this model has rounded it is that from before. Hashed once, and again when the weights have changed.
         """
-        state, name = self._weights_state(), self._known_name()
-        if name is None:
-            name = fingerprint(self.unmerged_state_dict())
-            self._fingerprint = state, name
-        return name
+        held = self._held_fingerprint()
+        return self._rounded[1] if self._rounded is not None and held == self._rounded[0] else held
 
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """As in transformers. Rounded weights that are saved are weights of their own, here as for those who load them."""
-        super().save_pretrained(*args, **kwargs)
-        self._fingerprint = None, ""
+    def has_fingerprint(self, name: str | None) -> bool:
+        """Whether the weights are known by this fingerprint; rounded ones are by that of the numbers that they are now too."""
+        return name in (self.weights_fingerprint(), self._held_fingerprint())
+
+    def _held_fingerprint(self) -> str:
+        """Of the numbers that the tensors hold."""
+        state = weights_state(itertools.chain(self.parameters(), self.buffers()))
+        known, held = self._fingerprint
+        if state is None or state != known:
+            held = fingerprint(self.unmerged_state_dict())
+            self._fingerprint = state, held
+        return held
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         """What `to`, `half` and so on call."""
-        rounds = self.dtype not in HALF_PRECISION and fn(torch.zeros(1, dtype=self.dtype)).dtype in HALF_PRECISION
-        if rounds:
-            self.weights_fingerprint()
-        with self._keeps_name():
+        before, after = self.dtype, fn(torch.zeros(1, dtype=self.dtype)).dtype
+        keeps_numbers = before == after or (before in HALF_PRECISION and after == torch.float32)
+        if keeps_numbers or not self._can_be_hashed():
             return super()._apply(fn, recurse)
+        name = self.weights_fingerprint()
+        super()._apply(fn, recurse)
+        self._remember_rounding(name)
+        return self
 
-    def merge_lora(self) -> None:
-        """See `LoraMerging`."""
-        with self._keeps_name():
-            super().merge_lora()
-
-    def unmerge_lora(self) -> None:
-        """See `LoraMerging`."""
-        with self._keeps_name():
-            super().unmerge_lora()
-
-    @contextmanager
-    def _keeps_name(self) -> Iterator[None]:
-        """What is done inside changes tensors, and not what weights they are."""
-        name = self._known_name()
-        yield
+    def _remember_rounding(self, name: str | None) -> None:
+        """Weights of that fingerprint have become what is held now."""
         if name is not None:
-            self._fingerprint = self._weights_state(), name
+            # Not by `_held_fingerprint`: what nobody has asked for is not kept, because writing through `.data` goes unseen.
+            self._rounded = fingerprint(self.unmerged_state_dict()), name
 
-    def _known_name(self) -> str | None:
-        """None if it was never asked for, or the weights have changed since."""
-        known, name = self._fingerprint
-        return name if known is not None and known == self._weights_state() else None
-
-    def _weights_state(self) -> tuple | None:
-        return weights_state(itertools.chain(self.parameters(), self.buffers()))
-
-
-def _half_precision(options: dict[str, Any]) -> torch.dtype | None:
-    """The half precision that `from_pretrained` is asked for, None for any other type."""
-    dtype = options.get("dtype") or options.get("torch_dtype")
-    return next((half for half in HALF_PRECISION if dtype in (half, str(half).removeprefix("torch."))), None)
+    def _can_be_hashed(self) -> bool:
+        return all(
+            type(tensor) in PLAIN and not tensor.is_meta
+            for tensor in itertools.chain(self.parameters(), self.buffers())
+        )

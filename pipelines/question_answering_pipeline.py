@@ -36,10 +36,13 @@ class PyraTokQuestionAnsweringOutput(BaseOutput):
     Args:
         answer (`str`): the best choice, or what the language model says.
         scores (`torch.Tensor`, *optional*): float32 (K,), one for each choice, sum 1; None without choices.
+        blind_scores (`torch.Tensor`, *optional*): float32 (K,), the mean log-probability per token (nats) of each choice
+            without the video, which calibration takes off; None without it.
     """
 
     answer: str
     scores: torch.Tensor | None
+    blind_scores: torch.Tensor | None = None
 
 
 class PyraTokQuestionAnsweringPipeline(RootRepository, DiffusionPipeline):
@@ -167,17 +170,21 @@ class PyraTokQuestionAnsweringPipeline(RootRepository, DiffusionPipeline):
         seen = self.projector([None if level is None else level.to(self._execution_device) for level in codes])[0]
         language = PromptedLanguage(self.language_model, self.language_tokenizer)
         prompt = language.prompt(question, seen).to(self._execution_device)
-        scores = None
+        scores = blind_scores = None
         if choices is None:
             answer = language.generate(prompt, max_new_tokens, temperature, generator)
         else:
             found = language.mean_log_probabilities(prompt, choices)
             if calibrate:
-                found = found - self.blind_scores(question, choices).to(found)
+                blind_scores = self._blind_scores(question, choices)
+                found = found - blind_scores
+                blind_scores = blind_scores.cpu()
             scores = found.softmax(dim=0).cpu()
             answer = choices[int(scores.argmax())]
         self.maybe_free_model_hooks()
-        return PyraTokQuestionAnsweringOutput(answer=answer, scores=scores) if return_dict else (answer, scores)
+        if not return_dict:
+            return answer, scores
+        return PyraTokQuestionAnsweringOutput(answer=answer, scores=scores, blind_scores=blind_scores)
 
     @torch.no_grad()
     def blind_scores(self, question: str, choices: Sequence[str]) -> torch.Tensor:
@@ -187,9 +194,13 @@ class PyraTokQuestionAnsweringPipeline(RootRepository, DiffusionPipeline):
         Raises ValueError and TypeError as a call does.
         """
         _check_texts(question, choices)
+        found = self._blind_scores(question, choices).cpu()
+        self.maybe_free_model_hooks()
+        return found
+
+    def _blind_scores(self, question: str, choices: Sequence[str]) -> torch.Tensor:
         language = PromptedLanguage(self.language_model, self.language_tokenizer)
-        prompt = language.prompt(question, None).to(self._execution_device)
-        return language.mean_log_probabilities(prompt, choices).cpu()
+        return language.mean_log_probabilities(language.prompt(question, None).to(self._execution_device), choices)
 
     @contextmanager
     def _without_language_model(self) -> Iterator[None]:
@@ -226,7 +237,8 @@ def _check_tokenizer(vq_model: PyraTokModel, projector: PyraTokTokenProjector) -
                 f"the projector has {name}={one}, the tokenizer {other}: it is another tokenizer's projector"
             )
     wanted = projector.config.weights_fingerprint
-    if wanted is not None and wanted != (found := vq_model.weights_fingerprint()):
+    # Weights that were saved in half precision have another fingerprint, and nearly the same tokens.
+    if wanted is not None and vq_model.dtype == torch.float32 and wanted != (found := vq_model.weights_fingerprint()):
         raise ValueError(
             f"the projector was trained with the tokens of other weights (fingerprint {wanted}) than the tokenizer's ({found})"
         )

@@ -14,6 +14,7 @@ from ..modeling_pyratok.pixel_values import values_to_frames
 from ..modeling_pyratok.text_similarity import pixel_maps, similarity_maps
 from ..modeling_pyratok.video_tokens import VideoTokens
 from .text_aligned_pipeline import TextAlignedPipeline, check_threshold, checked_texts
+from .token_streams import decoded_frames
 from .video_tokens_of import is_token_path
 
 DEVIATIONS = 1.0
@@ -116,7 +117,7 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
         """
         maps = self.maps(video, text, levels, threshold, chunk_frames)
         if crf:
-            scores = self.refine(maps, video, crf if isinstance(crf, DenseCrfSettings) else None)
+            scores = self.refine(maps, video, crf if isinstance(crf, DenseCrfSettings) else None, chunk_frames)
             masks = scores >= 0.5
         else:
             scores = maps.scores()
@@ -160,19 +161,22 @@ class PyraTokSegmentationPipeline(TextAlignedPipeline):
             yield maps.masks(scores), scores
 
     @torch.no_grad()
-    def refine(self, maps: SegmentationMaps, video: Any, settings: DenseCrfSettings | None = None) -> torch.Tensor:
+    def refine(
+        self,
+        maps: SegmentationMaps,
+        video: Any,
+        settings: DenseCrfSettings | None = None,
+        chunk_frames: int | None = 16,
+    ) -> torch.Tensor:
         """Probabilities of the foreground, (K, T, H, W), after the CRF, which runs where the tokenizer does.
 
-        `video` is what the maps are of; of tokens the pixels are decoded.
+        `video` is what the maps are of; of tokens the pixels are decoded, in these chunks.
         """
         tokens, device = maps.tokens, self._execution_device
         if isinstance(video, VideoTokens) or is_token_path(video):
-            values = self.vq_model.decode(
-                tokens.video_codes, video_size=tokens.video_size
-            ).video_values  # (1, T, C, H, W)
+            frames = torch.stack(list(decoded_frames(self.vq_model, tokens, None, chunk_frames)))  # (T, H, W, 3)
         else:
-            values = self.video_processor(video, return_tensors="pt")["pixel_values_videos"]
-        frames = values_to_frames(values[0])  # (T, H, W, 3)
+            frames = values_to_frames(self.video_processor(video, return_tensors="pt")["pixel_values_videos"][0])
         likely = maps.probabilities(maps.scores())
         return refine_masks(likely.to(device), frames.to(device), settings or DenseCrfSettings()).cpu()
 

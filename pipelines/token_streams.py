@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import torch
 
-from ..modeling_pyratok.chunks import chunk_bounds, level_bounds
+from ..modeling_pyratok.chunks import check_chunk_frames, chunk_bounds, level_bounds
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.input_checks import check_levels
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
@@ -163,7 +163,11 @@ class TokenCollector:
 
 
 def token_pieces(tokens: VideoTokens, chunk_frames: int | None = 16) -> Iterator[PyraTokEncoderOutput]:
-    """A clip's tokens cut where `encode_stream` with this chunk length would have cut them, for `decode_stream`."""
+    """A clip's tokens cut where `encode_stream` with this chunk length would have cut them, for `decode_stream`.
+
+    Raises ValueError, when the first is taken, for a chunk length that is none.
+    """
+    check_chunk_frames(chunk_frames)
     frames, height, width = tokens.video_size
     latent_frames = 1 + (padded_frames(frames) - 1) // TEMPORAL_STRIDE
     chunk = None if chunk_frames is None else chunk_frames // TEMPORAL_STRIDE

@@ -204,7 +204,8 @@ def test_ucf101_by_its_lists(run, repository, classes, work_folder):
     found = json.loads((work_folder / "found.json").read_text())
     assert found["real_videos"] == 7 and "TaiChi/v_TaiChi_train_0.mp4" in compared.stderr and "51" in compared.stdout
     run("evaluate", "generation", *given, *options, "--split", "test")
-    assert json.loads((work_folder / "found.json").read_text())["real_videos"] == 4
+    found = json.loads((work_folder / "found.json").read_text())
+    assert (found["real_videos"], found["benchmark"], found["split"], found["fold"]) == (4, "ucf-101", "test", 2)
 
 
 def test_questions_with_the_video_and_without_it(run, film, work_folder, tmp_path_factory):
@@ -245,12 +246,21 @@ def test_bad_input(refused, repository, masks, classes, tmp_path):
         (("segmentation", "--data", masks, "--levels", "9"), "level"),
         (("classification", "--data", classes, "--benchmark", "kinetics-600"), "needs --annotations"),
         (("classification", "--data", classes, "--benchmark", "ucf-101"), "needs --annotations"),
+        (("classification", "--data", classes, "--fold", 2), "--fold 2 is for --benchmark ucf-101"),
+        (
+            ("classification", "--data", classes, "--benchmark", "ucf-101", "--annotations", "x", "--probe")
+            + ("--training-annotations", "y"),
+            "leave --training-annotations out",
+        ),
         (("classification", "--data", classes / "train", "--probe"), "the data need both"),
         (("classification", "--data", classes, "--save-probe", "a.safetensors"), "--save-probe needs --probe"),
         (("localization", "--data", masks, "--annotations", tmp_path / "no.json"), "no.json"),
     ):
         assert message in refused("evaluate", *arguments, *model)
     assert "nothing" in refused("evaluate", "generation", "--data", masks, "--generated", tmp_path / "nothing")
+    given = ("--data", masks, "--generated", masks, "--benchmark", "ucf-101")
+    assert "--split test takes a part of ucf-101" in refused("evaluate", "generation", *given, "--split", "test")
+    assert "--fold 2 takes a part of ucf-101" in refused("evaluate", "generation", *given, "--fold", 2)
     given = ("--data", masks, "--generated", masks, "--annotations", tmp_path)
     assert "needs --benchmark ucf-101" in refused("evaluate", "generation", *given)
     assert "classInd.txt" in refused("evaluate", "generation", *given, "--benchmark", "ucf-101")

@@ -54,10 +54,11 @@ def test_a_picture(run, films, work_folder, repository):
 @pytest.mark.parametrize("option", ["--no-crf", "--crf"])
 def test_a_token_file_gives_masks_as_its_tokens_do(run, film, work_folder, repository, option):
     run("encode", film, "film.safetensors", "--model", repository)
-    run("segment", "film.safetensors", "--text", "a dog and a ball", "--model", repository, option)
+    given = ("--model", repository, option, "--chunk-frames", 4)
+    run("segment", "film.safetensors", "--text", "a dog and a ball", *given)
     folder, tokens = work_folder / "film_segmentation", VideoTokens.load("film.safetensors")
     pipeline = PyraTokSegmentationPipeline.from_pretrained(repository)
-    expected = pipeline(tokens, "a dog and a ball", crf=option == "--crf").masks.numpy()
+    expected = pipeline(tokens, "a dog and a ball", crf=option == "--crf", chunk_frames=4).masks.numpy()
     for index, word in enumerate(("dog", "ball")):
         assert np.array_equal(masks_of(folder / f"{word}.masks.npz"), expected[index])
     frames, info = read_video(folder / "overlay.mp4")
@@ -83,6 +84,7 @@ def test_token_files_that_cannot_be_segmented(refused, run, film, repository, tm
     other.save_pretrained(tmp_path / "other")
     run("encode", film, "other.safetensors", "--model", tmp_path / "other")
     assert "other weights" in refused("segment", "other.safetensors", "--text", "dog", "--model", repository)
+    assert "chunk_frames" in refused("segment", "other.safetensors", "--text", "dog", "--chunk-frames", "6")
     assert "no such file" in refused("segment", "nothing.safetensors", "--text", "dog", "--model", repository)
 
 

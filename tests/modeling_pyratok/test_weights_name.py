@@ -1,9 +1,12 @@
 """The fingerprint of a model's weights: what changes it, and what does not."""
 
+import copy
+import json
 from unittest import mock
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from pyratok import PyraTokModel, PyraTokReconstructionPipeline, TokenFileError
@@ -39,7 +42,7 @@ def test_weights_are_hashed_again_only_if_they_changed(tiny_model):
         tiny_model.load_state_dict(weights)
         second = tiny_model.weights_fingerprint()
         assert second != first and hashing.call_count == 2
-        tiny_model.to("cpu", torch.bfloat16).float()
+        tiny_model.to("cpu").requires_grad_(False)
         assert tiny_model.weights_fingerprint() == second and hashing.call_count == 2
     with torch.inference_mode():  # in which tensors do not count their changes
         model = PyraTokModel(tiny_model.config).eval()
@@ -50,29 +53,81 @@ def test_weights_are_hashed_again_only_if_they_changed(tiny_model):
 
 @HALF
 @pytest.mark.parametrize("kind", [PyraTokModel, AutoModel])
-@pytest.mark.parametrize("option", ["dtype", "torch_dtype", "name"])
+@pytest.mark.parametrize("option", ["dtype", "torch_dtype", "name", "dict", "config"])
 def test_weights_that_are_rounded_as_they_are_loaded_keep_their_name(folder, tiny_model, half, kind, option):
-    options = {"dtype": str(half).removeprefix("torch.")} if option == "name" else {option: half}
+    name = str(half).removeprefix("torch.")
+    options = {"name": {"dtype": name}, "dict": {"dtype": {"": half}}, "config": {}}.get(option, {option: half})
+    if option == "config":
+        told = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**told, "dtype": name}))
     loaded, told = kind.from_pretrained(folder, **options, output_loading_info=True)
     assert loaded.dtype == loaded.config.dtype == half and not told["missing_keys"] and not loaded.training
     assert all(parameter.dtype == half for parameter in loaded.parameters())
     assert loaded.weights_fingerprint() == tiny_model.weights_fingerprint()
     rounded = tiny_model.to(half)
     assert all(torch.equal(loaded.state_dict()[key], tensor) for key, tensor in rounded.state_dict().items())
+
+
+def stretched(model):
     with torch.no_grad():
-        loaded.codebook.projection.bias[0] += 1
-    assert loaded.weights_fingerprint() != tiny_model.weights_fingerprint()
+        model.codebook.projection.bias[0] += 1
 
 
-@HALF
-def test_rounded_weights_that_are_saved_are_others(tiny_model, tmp_path, half):
+def written_past_autograd(model):
+    model.codebook.projection.bias.data.mul_(2)
+
+
+def emptied(model):
+    model.to_empty(device="cpu")
+
+
+def doubled(model):
+    model._apply(lambda tensor: tensor * 2)
+
+
+@pytest.mark.parametrize("change", [stretched, written_past_autograd, emptied, doubled])
+def test_rounded_weights_that_are_changed_have_another_name(folder, tiny_model, change):
     stored = tiny_model.weights_fingerprint()
-    assert tiny_model.to(half).weights_fingerprint() == stored
+    for half in (PyraTokModel.from_pretrained(folder, dtype=torch.bfloat16), tiny_model.to(torch.bfloat16)):
+        change(half)
+        assert half.weights_fingerprint() != stored and not half.has_fingerprint(stored)
+
+
+def test_copies_of_rounded_weights_keep_the_name(folder, tiny_model):
+    stored = tiny_model.weights_fingerprint()
+    loaded = PyraTokModel.from_pretrained(folder, dtype=torch.bfloat16)
+    for half in (loaded, tiny_model.to(torch.bfloat16)):
+        copies = [copy.deepcopy(half), copy.deepcopy(half).float(), copy.deepcopy(half).to(torch.float32).half()]
+        assert {model.weights_fingerprint() for model in copies} == {stored}
+    with torch.inference_mode():
+        assert PyraTokModel.from_pretrained(folder, dtype=torch.bfloat16).weights_fingerprint() == stored
+        assert PyraTokModel.from_pretrained(folder).half().weights_fingerprint() == stored
+
+
+def test_rounded_weights_that_are_saved_go_by_both_names(tiny_model, tmp_path):
+    stored = tiny_model.weights_fingerprint()
+    tiny_model.to(torch.bfloat16).save_pretrained(tmp_path)
+    for dtype in (torch.bfloat16, torch.float32):  # of the file, one, however it is loaded
+        saved = PyraTokModel.from_pretrained(tmp_path, dtype=dtype)
+        assert saved.weights_fingerprint() != stored and not saved.has_fingerprint(stored)
+        assert tiny_model.has_fingerprint(saved.weights_fingerprint())
+    assert tiny_model.weights_fingerprint() == stored and tiny_model.has_fingerprint(stored)
+    assert not tiny_model.has_fingerprint(None)
+
+
+def test_weights_that_cannot_be_hashed_can_be_rounded(tiny_config):
+    with torch.device("meta"):
+        model = PyraTokModel(tiny_config)
+    assert model.to(torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_weights_that_were_not_there_have_no_name_from_before(tiny_model, tmp_path):
     tiny_model.save_pretrained(tmp_path)
-    rounded = tiny_model.weights_fingerprint()
-    assert rounded != stored
-    for dtype in (half, torch.float32):  # and have one name, however they are loaded
-        assert PyraTokModel.from_pretrained(tmp_path, dtype=dtype).weights_fingerprint() == rounded
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["codebook.projection.bias"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    half = PyraTokModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert half.weights_fingerprint() == fingerprint(half.state_dict())
 
 
 def test_a_device_map_that_leaves_weights_on_the_disk_loads_them_rounded(folder, tmp_path):
@@ -85,6 +140,8 @@ def test_a_device_map_that_leaves_weights_on_the_disk_loads_them_rounded(folder,
     assert all(map(torch.equal, loaded.encode(VIDEO).video_codes, codes))
     videos = [model.decode(codes, video_size=(5, 32, 32)).video_values for model in (loaded, whole)]
     assert torch.equal(*videos)
+    placed = PyraTokModel.from_pretrained(folder, dtype=torch.bfloat16, device_map="cpu")
+    assert placed.weights_fingerprint() == whole.weights_fingerprint()
 
 
 def test_merging_keeps_the_name_of_rounded_weights(tiny_config):
@@ -113,7 +170,6 @@ def test_token_files_fit_the_model_in_every_precision(folder, tiny_model, tmp_pa
     for each in tokens:
         for pipeline in (exact, loaded, moved):
             each.check_fits(pipeline.vq_model)
-    with torch.no_grad():
-        loaded.vq_model.codebook.projection.bias[0] += 1
+    stretched(loaded.vq_model)
     with pytest.raises(TokenFileError, match="other weights"):
         tokens[0].check_fits(loaded.vq_model)

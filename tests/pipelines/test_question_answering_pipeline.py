@@ -62,6 +62,7 @@ def test_choices_are_scored_by_their_likelihood(pipeline, frames):
     output = pipeline(frames, QUESTION, CHOICES)
     torch.testing.assert_close(output.scores, (seen - blind).softmax(0))
     torch.testing.assert_close(pipeline.blind_scores(QUESTION, CHOICES), blind)
+    assert torch.equal(output.blind_scores, pipeline.blind_scores(QUESTION, CHOICES))
     assert output.scores.sum() == pytest.approx(1) and output.scores.dtype == torch.float32
     assert output.answer == CHOICES[int(output.scores.argmax())]
     torch.testing.assert_close(pipeline(frames, QUESTION, CHOICES, calibrate=False).scores, seen.softmax(0))
@@ -159,7 +160,7 @@ def test_parts_that_do_not_fit_are_refused(tiny_model):
         PyraTokQuestionAnsweringPipeline(tiny_model, tiny_projector(tiny_model))
 
 
-def test_from_a_repository(repository, frames, tiny_model):
+def test_from_a_repository(repository, frames, tiny_model, tmp_path):
     language = tiny_language_model(), language_tokenizer(CHAT_TEMPLATE)
     expected = PyraTokQuestionAnsweringPipeline(tiny_model, tiny_projector(tiny_model), *language)(
         frames, QUESTION, CHOICES
@@ -169,6 +170,9 @@ def test_from_a_repository(repository, frames, tiny_model):
     half = PyraTokQuestionAnsweringPipeline.from_pretrained(repository, torch_dtype=torch.bfloat16)
     assert half.projector.dtype == half.language_model.dtype == half.vq_model.dtype == torch.bfloat16
     assert half(frames, QUESTION, CHOICES).scores.isfinite().all()
+    half.save_pretrained(tmp_path)  # rounded weights, which the projector does not know
+    again = PyraTokQuestionAnsweringPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    assert torch.equal(again(frames, QUESTION, CHOICES).scores, half(frames, QUESTION, CHOICES).scores)
 
 
 def test_saved_without_the_language_model(repository, frames, tmp_path):
