@@ -13,7 +13,7 @@ class ClipEncoder:
     """A tokenizer that encodes one file after another.
 
     Args:
-        model_id: as it is recorded in the tokens.
+        model_id: a Hub id or a folder, which is recorded in the tokens.
         work: how the model is to be used.
         max_frames: encode no more of a file; None for all.
         dtype, device: as in `place`.
@@ -27,7 +27,8 @@ class ClipEncoder:
         self.levels = chosen_levels(self._model, work.levels)
         self.fingerprint = self._model.weights_fingerprint()
         self.max_frames = max_frames
-        self._model_id, self._work = model_id, work
+        self.model_id = recorded_id(model_id)
+        self._work = work
         place(self._model, dtype, device)
 
     @property
@@ -40,7 +41,7 @@ class ClipEncoder:
             spatial_multiple=config.spatial_multiple,
             levels=tuple(self.levels),
             weights_fingerprint=self.fingerprint,
-            model_id=recorded_id(self._model_id),
+            model_id=self.model_id,
         )
 
     def encode(self, reader: VideoReader, caption: str | None = None) -> VideoTokens:
@@ -51,7 +52,7 @@ class ClipEncoder:
             collector.add(keep_levels(model, piece.video_codes, work.levels), piece.video_size)
             for _ in range(piece.video_size[0]):  # each frame is let go as soon as its chunk is done
                 source.take()
-        return collector.tokens(reader.frame_rate.average, self._model_id, self.fingerprint, caption)
+        return collector.tokens(reader.frame_rate.average, self.model_id, self.fingerprint, caption)
 
 
 def uneven_frames(clip: str, reader: VideoReader, tokens: VideoTokens) -> str | None:

@@ -37,7 +37,7 @@ class FolderEncoding:
     written: int = 0
     """Token files that were made."""
     kept: int = 0
-    """Token files that were up to date; of some only the caption was replaced."""
+    """Token files that were up to date; of some only the caption or the model's name was replaced."""
     captions: int = 0
     """Token files with a caption, of both kinds."""
     frames: int = 0
@@ -105,8 +105,8 @@ def encode_clips(
     record: OptionsRecord,
     progress: Callable[[Sequence[Clip]], Iterable[Clip]],
 ) -> FolderEncoding:
-    """Encode all clips, but those whose token files are up to date: whole, of this model and these levels, made with the
-    record's options, and no older than the clip.
+    """Encode all clips, but those whose token files are up to date: whole, of these weights and these levels, made with
+    the record's options, and no older than the clip. Those are given the clip's caption and the model's name as they are now.
 
     Raises PyraTokError if none of the clips can be read, or if a token file cannot be written.
     """
@@ -115,8 +115,9 @@ def encode_clips(
         tokens = _up_to_date(clip, encoder, record)
         if tokens is not None:
             report.kept += 1
-            if tokens.caption != clip.caption:
-                tokens = dataclasses.replace(tokens, caption=clip.caption)
+            # The name too: the same weights may be a folder at first and on the Hub when the tokens are pushed.
+            if (tokens.caption, tokens.model_id) != (clip.caption, encoder.model_id):
+                tokens = dataclasses.replace(tokens, caption=clip.caption, model_id=encoder.model_id)
                 tokens.save(clip.target)
         else:
             try:

@@ -89,12 +89,12 @@ def child(hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def encode(child: subprocess.Popen, model_folder: Path, work_folder: Path):
-    """Run `pyratok encode` in that process: (exit code, stdout, lines of stderr)."""
+def command(child: subprocess.Popen, model_folder: Path, work_folder: Path):
+    """Run a command of `pyratok` in that process, beside a folder `model`: (exit code, stdout, lines of stderr)."""
     shutil.copytree(model_folder, work_folder / "model")
 
     def run(*arguments: object, token: str = "hf_tester") -> tuple[int, str, list[str]]:
-        command = ["encode", *map(str, arguments), "--model", "model"]
+        command = list(map(str, arguments))
         child.stdin.write(json.dumps({"command": command, "token": token, "folder": str(work_folder)}) + "\n")
         child.stdin.flush()
         code, said, errors, problem = json.loads(child.stdout.readline())
@@ -102,6 +102,24 @@ def encode(child: subprocess.Popen, model_folder: Path, work_folder: Path):
         return code, said, errors.splitlines()
 
     return run
+
+
+@pytest.fixture
+def encode(command):
+    """`pyratok encode` with that model, in the same way."""
+    return lambda *arguments, **others: command("encode", *arguments, "--model", "model", **others)
+
+
+@pytest.fixture
+def made_by(hub: LoopbackHub, tmp_path: Path):
+    """What the tokens in a dataset's split `train` say that they were made by."""
+
+    def models(repo_id: str) -> set[str]:
+        (tmp_path / "train.parquet").write_bytes(hub.read(repo_id, TRAIN, repo_type="dataset"))
+        rows = parquet.read_table(tmp_path / "train.parquet")["tokens"].to_pylist()
+        return {pyratok.VideoTokens.from_bytes(row).model_id for row in rows}
+
+    return models
 
 
 def read(hub: LoopbackHub, repo_id: str, folder: Path) -> dict:
@@ -162,6 +180,19 @@ def test_a_second_push_goes_on_and_replaces_the_split(encode, hub, data, work_fo
     assert "| train | 1 | 0 |" in card.text and "| validation | 1 | 0 |" in card.text
     files = ["README.md", TRAIN, TRAIN.replace("train", "validation")]
     assert hub.files("tester/two", repo_type="dataset") == files
+
+
+def test_tokens_name_the_tokenizer_that_was_pushed_after_they_were_made(command, hub, data, made_by):
+    """As the warning advises: push the model, give its id; no clip is encoded again."""
+    code, _, warnings = command("encode", data, "--model", "model", "--push", "tester/renamed")
+    assert code == 0 and "push the model first and give its id to --model" in warnings[0]
+    assert made_by("tester/renamed") == {"model"}
+    assert command("push", "model", "tester/mine")[0] == 0
+    code, said, warnings = command("encode", data, "--model", "tester/mine", "--push", "tester/renamed")
+    assert (code, warnings) == (0, []) and "wrote 0 token files" in said and "2 were up to date" in said
+    assert made_by("tester/renamed") == {"tester/mine"}
+    card = hub.read("tester/renamed", "README.md", repo_type="dataset").decode()
+    assert "tester/mine" in card and 'from_pretrained("model")' not in card
 
 
 def test_shards_of_an_earlier_push_with_others_names_are_removed(encode, hub, data):
