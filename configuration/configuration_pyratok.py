@@ -1,6 +1,8 @@
 """The configuration of a PyraTok tokenizer."""
 
+import itertools
 import math
+import re
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
@@ -85,6 +87,9 @@ class PyraTokConfig(SharesCode, PreTrainedConfig):
             gamma: weight of the entropy of the mean code against the mean entropy of the codes.
         reconstruction_loss_weight, codebook_loss_weight (`float`, *optional*, default to 2.5):
             Weights of the two parts in the total, from the paper.
+        rounded_weights (`dict[str, str]`, *optional*):
+            Written by `save_pretrained` where weights were rounded to half precision before: their fingerprint, and that of
+            what they were rounded from. Tokens of either fit them.
 
     Raises:
         `huggingface_hub.errors.StrictDataclassClassValidationError`: for a combination that cannot work; the message says
@@ -124,6 +129,7 @@ class PyraTokConfig(SharesCode, PreTrainedConfig):
     hierarchical_loss_weight: int | float = 0.0
     reconstruction_loss_weight: int | float = 2.5
     codebook_loss_weight: int | float = 2.5
+    rounded_weights: dict[str, str] | None = None
 
     def __post_init__(self, **kwargs):
         backbone = WAN_2_2_VAE if self.backbone_config is None else self.backbone_config
@@ -253,6 +259,12 @@ class PyraTokConfig(SharesCode, PreTrainedConfig):
     def validate_backbone(self) -> None:
         """The VAE has to be one that the levels can be placed on."""
         check_backbone(self.backbone_config)
+
+    def validate_rounded_weights(self) -> None:
+        """Fingerprints by fingerprints."""
+        for name in itertools.chain.from_iterable((self.rounded_weights or {}).items()):
+            if not re.fullmatch("[0-9a-f]{64}", name):
+                raise ValueError(f"rounded_weights are SHA-256, 64 digits of 0-9 and a-f, by such; got {name!r:.80}")
 
     def validate_levels(self) -> None:
         """Every level taps a stage that is at least as fine as its grid, and grids fit into each other."""

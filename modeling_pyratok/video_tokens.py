@@ -128,7 +128,7 @@ class VideoTokens:
             raise TokenFileError(
                 f"the tokens were made by other weights (model {self.model_id!r}, fingerprint "
                 f"{self.weights_fingerprint}) than this model's ({model.weights_fingerprint()}): take the "
-                "model that made them (weights that were saved in half precision are others), or force decoding"
+                "model that made them, or force decoding"
             )
 
     def to_sequence(self, order: Sequence[int] | None = None) -> torch.Tensor:

@@ -26,7 +26,7 @@ class WeightsName:
     _fingerprint: tuple[tuple | None, str] = (None, "")
     """Of which tensors, and what it is."""
     _rounded: tuple[str, str] | None = None
-    """The fingerprints of weights that were rounded here, after that and before."""
+    """The fingerprints of weights that were rounded, after that and before."""
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Self:
@@ -34,8 +34,17 @@ class WeightsName:
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         if model.dtype in HALF_PRECISION and model._can_be_hashed():
-            model._remember_rounding(cls._stored_fingerprint(*args, **kwargs))
+            stored = cls._stored_fingerprint(*args, **kwargs)
+            model._remember_rounding(None if stored is None else model._name_of(stored))
         return loaded
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """As in transformers. The configuration of rounded weights says what they were rounded from."""
+        if self._rounded is not None or self.config.rounded_weights is not None:
+            held = self._held_fingerprint()
+            name = self._name_of(held)
+            self.config.rounded_weights = None if name == held else {held: name}
+        super().save_pretrained(*args, **kwargs)
 
     @classmethod
     def _stored_fingerprint(cls, *args: Any, **kwargs: Any) -> str | None:
@@ -66,12 +75,18 @@ class WeightsName:
 
         Of weights that this model has rounded it is that from before. Hashed once, and again when the weights have changed.
         """
-        held = self._held_fingerprint()
-        return self._rounded[1] if self._rounded is not None and held == self._rounded[0] else held
+        return self._name_of(self._held_fingerprint())
 
     def has_fingerprint(self, name: str | None) -> bool:
         """Whether the weights are known by this fingerprint; rounded ones are by that of the numbers that they are now too."""
         return name in (self.weights_fingerprint(), self._held_fingerprint())
+
+    def _name_of(self, held: str) -> str:
+        """Of weights with this fingerprint: that of what they were rounded from, here or before they were saved."""
+        known = dict(self.config.rounded_weights or {})
+        if self._rounded is not None:
+            known |= [self._rounded]
+        return known.get(held, held)
 
     def _held_fingerprint(self) -> str:
         """Of the numbers that the tensors hold."""

@@ -6,6 +6,7 @@ from diffusers.pipelines import pipeline_loading_utils
 from .action_localization_pipeline import PyraTokActionLocalizationPipeline
 from .classification_pipeline import PyraTokClassificationPipeline
 from .component_classes import COMPONENT_CLASSES, LIBRARY
+from .plain_loading import load_by_class
 from .question_answering_pipeline import PyraTokQuestionAnsweringPipeline
 from .reconstruction_pipeline import PyraTokReconstructionPipeline
 from .segmentation_pipeline import PyraTokSegmentationPipeline
@@ -35,3 +36,4 @@ def register_with_diffusers() -> None:
         setattr(diffusers, pipeline.__name__, pipeline)
     for name, kind in COMPONENT_CLASSES.items():
         setattr(diffusers, name, kind)
+    load_by_class({pipeline.__name__: pipeline for pipeline in PIPELINES})

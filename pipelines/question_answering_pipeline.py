@@ -237,7 +237,7 @@ def _check_tokenizer(vq_model: PyraTokModel, projector: PyraTokTokenProjector) -
                 f"the projector has {name}={one}, the tokenizer {other}: it is another tokenizer's projector"
             )
     wanted = projector.config.weights_fingerprint
-    # Weights that were saved in half precision have another fingerprint, and nearly the same tokens.
+    # Half precision has nearly the same tokens, and what it was rounded from may not be known.
     if wanted is not None and vq_model.dtype == torch.float32 and wanted != (found := vq_model.weights_fingerprint()):
         raise ValueError(
             f"the projector was trained with the tokens of other weights (fingerprint {wanted}) than the tokenizer's ({found})"

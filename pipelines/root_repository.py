@@ -106,7 +106,7 @@ class RootRepository:
         The folder may be the repository of a larger pipeline: this one takes the components that it needs.
 
         `variant="fp16"` takes the weights that were saved with it, of the tokenizer and of every component that has such.
-        (`DiffusionPipeline.from_pretrained` looks for variants in folders beside the root alone.)
+        `DiffusionPipeline.from_pretrained` does the same, see `plain_loading`.
 
         Nothing is unpickled: weights are safetensors.
 

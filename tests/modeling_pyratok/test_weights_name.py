@@ -6,10 +6,11 @@ from unittest import mock
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from pyratok import PyraTokModel, PyraTokReconstructionPipeline, TokenFileError
+from pyratok import PyraTokConfig, PyraTokModel, PyraTokReconstructionPipeline, TokenFileError
 from pyratok.modeling_pyratok.lora import lora_layers
 from pyratok.modeling_pyratok.weights_fingerprint import fingerprint
 
@@ -104,15 +105,30 @@ def test_copies_of_rounded_weights_keep_the_name(folder, tiny_model):
         assert PyraTokModel.from_pretrained(folder).half().weights_fingerprint() == stored
 
 
-def test_rounded_weights_that_are_saved_go_by_both_names(tiny_model, tmp_path):
+@HALF
+def test_rounded_weights_that_are_saved_go_by_both_names(tiny_model, tmp_path, half):
     stored = tiny_model.weights_fingerprint()
-    tiny_model.to(torch.bfloat16).save_pretrained(tmp_path)
-    for dtype in (torch.bfloat16, torch.float32):  # of the file, one, however it is loaded
-        saved = PyraTokModel.from_pretrained(tmp_path, dtype=dtype)
-        assert saved.weights_fingerprint() != stored and not saved.has_fingerprint(stored)
-        assert tiny_model.has_fingerprint(saved.weights_fingerprint())
-    assert tiny_model.weights_fingerprint() == stored and tiny_model.has_fingerprint(stored)
-    assert not tiny_model.has_fingerprint(None)
+    tiny_model.to(half).save_pretrained(tmp_path / "one")
+    for dtype in (half, torch.float32):
+        saved = PyraTokModel.from_pretrained(tmp_path / "one", dtype=dtype)
+        assert saved.weights_fingerprint() == stored
+    saved.save_pretrained(tmp_path / "two")
+    config = tmp_path / "two" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "rounded_weights": None}))
+    alone = PyraTokModel.from_pretrained(tmp_path / "two").weights_fingerprint()
+    assert alone != stored
+    for model in (tiny_model, saved):
+        assert model.has_fingerprint(stored) and model.has_fingerprint(alone)
+        assert not model.has_fingerprint(None) and not model.has_fingerprint(64 * "0")
+    stretched(saved)
+    saved.save_pretrained(tmp_path / "three")
+    assert json.loads((tmp_path / "three" / "config.json").read_text())["rounded_weights"] is None
+
+
+@pytest.mark.parametrize("wrong", [{"a": 64 * "0"}, {64 * "0": "../x"}, {64 * "A": 64 * "0"}])
+def test_a_configuration_with_other_names_than_fingerprints_is_refused(wrong):
+    with pytest.raises(StrictDataclassError, match="rounded_weights"):
+        PyraTokConfig.tiny(rounded_weights=wrong)
 
 
 def test_weights_that_cannot_be_hashed_can_be_rounded(tiny_config):
