@@ -9,14 +9,12 @@ The video of an entry is the file v_ID.mp4 (or mkv, webm, avi). Many are gone fr
 are left out and named, as the published evaluation leaves out the videos on its list of blocked ones.
 """
 
-import json
 import math
 import os
 from collections import Counter
 from typing import Any
 
 from ..modeling_pyratok.errors import PyraTokError
-from .annotation_reading import read_text
 from .json_entries import JsonEntry, entry_of, read_json_object
 from .localization_data import Action, ActionVideo, LocalizationData, time_problem, without_repeats
 from .named_videos import named_videos, none_found
@@ -68,13 +66,13 @@ def read_activitynet(
 
 def _database(annotations: str | os.PathLike[str]) -> dict[str, JsonEntry]:
     """Video -> its entry. Raises PyraTokError, for a key that stands twice as well: Python would keep the last one."""
-    whole = read_json_object(annotations)
     repeated: list[str] = []
 
-    def count_keys(pairs: list[tuple[str, Any]]) -> None:
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         repeated.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return dict(pairs)
 
-    json.loads(read_text(annotations), object_pairs_hook=count_keys)
+    whole = read_json_object(annotations, object_of)
     if repeated:
         raise whole.problem(f"{repeated[0]!r:.100} stands twice in one object; keep one of them")
     database = whole.field("database", dict)

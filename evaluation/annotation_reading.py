@@ -1,11 +1,9 @@
 """Reading the files that annotate a benchmark: what is wrong with one is said with its name, the place in it and the reason."""
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..modeling_pyratok.errors import PyraTokError, system_reason
 
@@ -19,16 +17,6 @@ def read_text(path: str | os.PathLike[str]) -> str:
     except UnicodeDecodeError as problem:
         line = problem.object[: problem.start].count(b"\n") + 1
         raise PyraTokError(f"{os.fspath(path)!r}, line {line}: it is not text in UTF-8; save it as such") from problem
-
-
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """What a JSON file holds. Raises PyraTokError with the line of a mistake in it."""
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as problem:
-        raise PyraTokError(
-            f"{os.fspath(path)!r}, line {problem.lineno}: it is not JSON: {problem.msg}; copy or download it again"
-        ) from problem
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from .annotation_reading import path_inside, read_text
 KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
 """How a message calls what an entry should hold."""
 
-DEEPLY_NESTED = "it is nested too deeply"
+PairsHook = Callable[[list[tuple[str, Any]]], dict[str, Any]]
+"""The names and values of a JSON object, as they stand in the file -> the object."""
 
 
 @dataclass(frozen=True)
@@ -79,34 +81,31 @@ def entry_of(file: str, place: str, value: object) -> JsonEntry:
     return JsonEntry(file, place, value)
 
 
-def read_json_object(path: str | os.PathLike[str]) -> JsonEntry:
-    """The one object of a JSON file. Raises PyraTokError, for wrong syntax with line and column."""
-    file = os.fspath(path)
-    text = read_text(file)
-    try:
-        return entry_of(file, "", json.loads(text))
-    except json.JSONDecodeError as problem:
-        raise DataError(
-            f"{file!r}, line {problem.lineno}, column {problem.colno}: not valid JSON: {problem.msg}"
-        ) from problem
-    except RecursionError as problem:
-        raise DataError(f"{file!r}: {DEEPLY_NESTED}") from problem
+def read_json(path: str | os.PathLike[str], pairs_hook: PairsHook | None = None) -> Any:
+    """What a JSON file holds; `pairs_hook` makes its objects. Raises PyraTokError, for wrong syntax with line and column."""
+    return _parsed(read_text(path), os.fspath(path), 1, pairs_hook)
+
+
+def read_json_object(path: str | os.PathLike[str], pairs_hook: PairsHook | None = None) -> JsonEntry:
+    """The one object of a JSON file. Raises PyraTokError as `read_json`, and if it holds anything else."""
+    return entry_of(os.fspath(path), "", read_json(path, pairs_hook))
 
 
 def read_json_lines(path: str | os.PathLike[str]) -> list[JsonEntry]:
-    """The objects of a file with one per line, blank lines passed over. Raises PyraTokError with line and column."""
+    """The objects of a file with one per line, blank lines passed over. Raises PyraTokError as `read_json_object`."""
     file = os.fspath(path)
-    entries = []
-    for number, line in enumerate(read_text(file).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as problem:
-            raise DataError(
-                f"{file!r}, line {number}, column {problem.colno}: not valid JSON: {problem.msg}"
-            ) from problem
-        except RecursionError as problem:
-            raise DataError(f"{file!r}, line {number}: {DEEPLY_NESTED}") from problem
-        entries.append(entry_of(file, f"line {number}", value))
-    return entries
+    lines = enumerate(read_text(file).split("\n"), start=1)
+    return [entry_of(file, f"line {number}", _parsed(line, file, number)) for number, line in lines if line.strip()]
+
+
+def _parsed(text: str, file: str, first_line: int, pairs_hook: PairsHook | None = None) -> Any:
+    """What `text` holds, which begins in `first_line` of `file`. Raises DataError as `read_json`."""
+    try:
+        return json.loads(text, object_pairs_hook=pairs_hook)
+    except json.JSONDecodeError as problem:
+        line = first_line + problem.lineno - 1
+        raise DataError(f"{file!r}, line {line}, column {problem.colno}: not valid JSON: {problem.msg}") from problem
+    except RecursionError as problem:
+        raise DataError(f"{file!r}, from line {first_line}: it is nested too deeply") from problem
+    except ValueError as problem:  # of a number with thousands of digits
+        raise DataError(f"{file!r}, from line {first_line}: {problem}") from problem

@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.media_opening import VIDEO_SUFFIXES
-from .annotation_reading import existing_folder, path_inside, read_json
-from .json_entries import JsonEntry, entry_of
+from .annotation_reading import existing_folder, path_inside
+from .json_entries import JsonEntry, entry_of, read_json
 from .questions_data import Question, QuestionData
 from .stretch_frames import PICTURES_PER_SECOND
 

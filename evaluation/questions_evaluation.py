@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..modeling_pyratok.errors import PyraTokError, VideoReadError
+from ..modeling_pyratok.errors import PyraTokError, TokenFileError, VideoReadError
 from ..modeling_pyratok.optional_libraries import needs_extra
 from .questions_data import Question, QuestionData
 
@@ -103,7 +103,7 @@ def evaluate_questions(
     for question in progress(data.questions):
         try:
             scores = answer(question.video, question.question, question.choices, question.start, question.end)
-        except VideoReadError as problem:
+        except (VideoReadError, TokenFileError) as problem:
             left_out[f"{question.task}: {question.question} ({question.video})"] = str(problem)
             continue
         answers.append(_answered(question, tuple(map(float, scores))))

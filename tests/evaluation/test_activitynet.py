@@ -141,6 +141,7 @@ def test_an_invalid_entry_is_named_with_the_reason(tmp_path, videos, field, valu
         ('{"database": {}}', "'database' is empty"),
         ('{"database": {"a": 1}}', "entry 'a': an object is needed"),
         ('{"database": {"a": {}, "a": {}}}', "'a' stands twice"),
+        ('{"a":' * 200_000, "nested too deeply"),
     ],
 )
 def test_other_files_are_refused_with_the_reason(tmp_path, videos, content, reason):

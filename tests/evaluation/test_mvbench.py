@@ -191,8 +191,12 @@ def test_a_wrong_entry_is_named_with_file_place_and_reason(root, change, reason)
 
 def test_a_file_that_is_no_list_of_questions(root):
     path = write_task(root, "action_sequence", '[\n  {"video": "a.mp4",\n   "question" "b"}\n]')
-    with pytest.raises(PyraTokError, match=f"'{path}', line 3: it is not JSON"):
+    with pytest.raises(PyraTokError, match=f"'{path}', line 3, column 15: not valid JSON"):
         read(root)
+    for text, reason in (("[" * 200_000, "nested too deeply"), (f"[{'1' * 5000}]", "4300 digits")):
+        write_task(root, "action_sequence", text)
+        with pytest.raises(PyraTokError, match=f"'{path}', from line 1: .*{reason}"):
+            read(root)
     write_task(root, "action_sequence", {"questions": []})
     with pytest.raises(PyraTokError, match="a list of questions is needed here"):
         read(root)

@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score
 from pyratok import PyraTokError, VideoReadError
 from pyratok.evaluation.questions_data import Question, QuestionData
 from pyratok.evaluation.questions_evaluation import evaluate_questions, longest_choice
+from pyratok.modeling_pyratok.errors import TokenFileError
 
 VIDEO = Path("clip.mp4")
 
@@ -86,10 +87,11 @@ def test_the_longest_choice():
     assert evaluate_questions(longest_choice, data).accuracy == 1
 
 
-def test_videos_that_cannot_be_read_count_in_no_figure_and_are_named():
+@pytest.mark.parametrize("error", [VideoReadError, TokenFileError])
+def test_videos_that_cannot_be_read_count_in_no_figure_and_are_named(error):
     def answer(video, text, choices, start, end):
         if text == "Broken?":
-            raise VideoReadError("'clip.mp4' is damaged.")
+            raise error("'clip.mp4' is damaged.")
         return [1, 0]
 
     data = QuestionData((question(0), question(1, text="Broken?")), {"a.json, entry 3": "missing"})
