@@ -112,8 +112,10 @@ def main() -> None:
     title = f"{count} videos of {' x '.join(map(str, SIZE))}, {len(PROMPTS)} prompts; chance is 0.1, 0.5 and 5.5"
     print_table(title, ["", *next(iter(found.values()))], rows)
     if given.json:
+        weights = pipeline.vq_model.weights_fingerprint()
+        record = {"weights_fingerprint": weights, "videos": count, **found}
         with atomic_path(given.json) as path:
-            path.write_text(json.dumps({"videos": count, **found}, indent=1) + "\n", "utf-8")
+            path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -159,6 +159,7 @@ def measure(folder: Path, source: str, clips: int, encoder: TextEncoder) -> dict
     without, right, other = (encoded(model, videos, given) for given in (None, text, wrong))
     bits = model.config.codebook_bits
     figures: dict[str, Any] = {
+        "weights_fingerprint": model.weights_fingerprint(),
         "clips": len(videos),
         "bits that its caption changes": changed_bits(without, right, bits),
         "bits that another caption changes": changed_bits(without, other, bits),

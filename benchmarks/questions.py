@@ -104,7 +104,8 @@ def main() -> None:
         data = read_mvbench(Path(given.source, "json"), Path(given.source, "video"))
     else:
         data = caption_questions(given.source, given.split, given.seed)
-    found = measured(load_question_answering(given.model, given.projector), data)
+    pipeline = load_question_answering(given.model, given.projector)
+    found = measured(pipeline, data)
     tasks = list(next(iter(found.values()))["tasks"])
     rows = [
         [name, *(f"{record['tasks'][task]['accuracy']:.1%}" for task in tasks), f"{record['mean_over_tasks']:.1%}"]
@@ -115,7 +116,8 @@ def main() -> None:
     print_table(f"{len(data.questions)} questions", ["right answers", *tasks, "mean over tasks"], rows)
     if given.json:
         with atomic_path(given.json) as path:
-            path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+            record = {"weights_fingerprint": pipeline.vq_model.weights_fingerprint(), **found}
+            path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

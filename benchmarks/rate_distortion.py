@@ -188,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.json:
         names = [file.relative_to(given.folder).as_posix() for file in readable]
         with atomic_path(given.json) as path:
-            record = {"model": given.model, "clips": names, "curves": json_values(curves)}
+            measured = {"model": given.model, "weights_fingerprint": model.weights_fingerprint()}
+            record = {**measured, "clips": names, "curves": json_values(curves)}
             path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     if given.plot:
         plot(curves, given.plot)

@@ -38,6 +38,7 @@ from pyratok.evaluation.mask_archives import read_mask_archives
 from pyratok.evaluation.segmentation_baselines import RandomMasks, all_foreground, centre_box
 from pyratok.evaluation.segmentation_evaluation import evaluate_segmentation
 from pyratok.modeling_pyratok.atomic_writing import atomic_path
+from pyratok.pipelines.model_loading import load_model
 from pyratok.pipelines.text_aligned_loading import load_text_aligned
 from pyratok.pipelines.text_aligned_pipeline import TextAlignedPipeline
 
@@ -47,6 +48,8 @@ LEVELS: dict[str, tuple[int, ...]] = {
 }
 WITH_CRF = ("level 4", "all levels")
 SEED = 0
+WEIGHTS = "weights_fingerprint"
+"""In the results beside the figures: which tokenizer they are of."""
 
 Figures = dict[str, Any]
 
@@ -145,8 +148,7 @@ def localization(pipeline: PyraTokActionLocalizationPipeline, tokens: TokensOnce
 def classification(pipeline: PyraTokClassificationPipeline, tokens: TokensOnce, folder: Path) -> Figures:
     """Zero-shot with each choice of levels, and a linear probe where there are videos to fit it on."""
     data = read_class_folders(folder)
-    held_out = [split for split in data.splits if split != "train"]
-    videos = data.of_split(held_out[0]) if held_out else data.videos
+    videos = data.measured
     labels = tuple(sorted({video.label for video in videos}))
     found = {
         name: evaluate_classification(
@@ -157,7 +159,7 @@ def classification(pipeline: PyraTokClassificationPipeline, tokens: TokensOnce, 
         )
         for name, levels in LEVELS.items()
     }
-    if "train" in data.splits:
+    if "train" in data.splits and data.measured_split != "train":
         known = {video.label for video in data.of_split("train")}
         common = [video for video in videos if video.label in known]
         found["linear probe"] = evaluate_linear_probe(
@@ -213,6 +215,10 @@ def main() -> None:
     parser.add_argument("--no-crf", action="store_true", help="leave the CRF out, which takes most of the time")
     given = parser.parse_args()
     results = json.loads(given.results.read_text("utf-8")) if given.results.is_file() else {}
+    weights = load_model(given.model).weights_fingerprint()
+    if results and results.get(WEIGHTS) != weights:
+        parser.error(f"{given.results} has figures of other weights than those of {given.model}: give another file")
+    results[WEIGHTS] = weights
     for task in ("segmentation", "localization", "classification"):
         for folder in getattr(given, task):
             for name, figures in measure(task, folder, given.model, given.untrained, not given.no_crf).items():
