@@ -19,7 +19,8 @@ LINKING = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "
 CARDS = sorted((ROOT / "hub_cards").glob("*/README.md"))
 
 RUN, SHOWN = ("bash", "python"), ("console", "text", "{toctree}")
-"""What blocks are marked as: `bash` and `python` run; `console` needs what a test has not, hours for example."""
+"""What blocks are marked as: `bash` and `python` run; `console` needs what a test has not, hours for example, and is parsed
+alone (`test_shown_commands.py`)."""
 
 
 def script(name: str) -> ModuleType:
