@@ -18,7 +18,7 @@ from .evaluate_generation import generation
 from .evaluate_localization import localization
 from .evaluate_questions import questions
 from .evaluate_segmentation import segmentation
-from .evaluation_output import needed, spread
+from .evaluation_output import needed, not_needed, spread
 from .model_use import Work, load_quietly, place
 from .options import ChunkFrames, Device, Dtype, Levels, Model, TileOverlap, TileSize, parse_levels
 from .progress import progress_bar
@@ -115,6 +115,8 @@ def _files(benchmark: str, data: str, annotations: str | None, max_clips: int | 
     from ..evaluation.webvid import read_webvid
     from ..training.evaluation_files import evaluation_files
 
+    if benchmark in ("folder", "mcl-jcv"):
+        not_needed(annotations, benchmark, ("webvid-10m", "coco-val"))
     if benchmark == "folder":
         return evaluation_files(data, max_clips), []
     if benchmark == "mcl-jcv":

@@ -1,5 +1,7 @@
 """`pyratok evaluate classification`."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -17,18 +19,22 @@ from .evaluation_output import (
     figures_table,
     json_target,
     needed,
+    not_needed,
     report,
     spread,
     write_record,
 )
 from .model_use import be_quiet, place
 from .options import ChunkFrames, Device, Model, parse_levels
+from .probe_use import all_levels, write_probe
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from ..evaluation.classification_data import ClassificationData
+    from ..evaluation.classification_data import ClassificationData, LabelledVideo
+    from ..evaluation.classification_evaluation import ClassificationEvaluation
 
 KINETICS = ("kinetics-400", "kinetics-600", "kinetics-700")
+UCF = "ucf-101"
 Benchmark = Literal["folders", "kinetics-400", "kinetics-600", "kinetics-700", "ucf-101"]
 
 
@@ -76,65 +82,88 @@ def classification(
     for option, given in (("--save-probe", save_probe), ("--training-annotations", training_annotations)):
         if given is not None and not probe:
             raise PyraTokError(f"{option} needs --probe")
-    if fold is not None and benchmark != "ucf-101":
-        raise PyraTokError(f"--fold {fold} is for --benchmark ucf-101")
-    if training_annotations is not None and benchmark == "ucf-101":
-        raise PyraTokError("the lists of ucf-101 say what a probe is fitted on: leave --training-annotations out")
+    if fold is not None and benchmark != UCF:
+        raise PyraTokError(f"--fold {fold} is for --benchmark {UCF}")
+    if training_annotations is not None and benchmark not in KINETICS:
+        raise PyraTokError(
+            f"--training-annotations needs --benchmark {', '.join(KINETICS[:-1])} or {KINETICS[-1]}; {benchmark} says itself "
+            "what a probe is fitted on: leave it out"
+        )
     check_targets(json=json_file, save_probe=save_probe)
-    chosen, found = parse_levels(levels), _read(benchmark, data, annotations, fold or 1, "test")
-    missing = list(found.missing)
-    if training_annotations is not None or (probe and benchmark == "ucf-101"):
-        fitted_on = _read(benchmark, data, training_annotations or annotations, fold or 1, "train")
-        missing += fitted_on.missing
-        training, test = fitted_on.videos, found.videos
-    else:
-        training, test = _splits(found, probe)
-    test = spread(test, max_clips)
-    split = {"fold": fold or 1} if benchmark == "ucf-101" else {}
+    chosen = parse_levels(levels)
+    videos = _videos(benchmark, data, annotations, training_annotations, fold or 1, probe)
+    test = spread(videos.test, max_clips)
     with json_target(json_file) as target, json_target(save_probe) as probe_target:
         be_quiet()
         pipeline = place(load_text_aligned(PyraTokClassificationPipeline, model), None, device)
-        options = {"levels": chosen, "chunk_frames": chunk_frames}
         with argument_errors():
             if probe:
+                fitted_levels = chosen or all_levels(pipeline)
                 fitted = evaluate_linear_probe(
-                    lambda video: pipeline.features(video, **options),
-                    training,
+                    lambda video: pipeline.features(video, fitted_levels, chunk_frames),
+                    videos.training,
                     test,
                     seed,
                     progress_bar("classifying"),
                 )
                 evaluation, record, unfitted = fitted.test, fitted.record(), fitted.unreadable_training
                 if probe_target is not None:
-                    fitted.probe.save(probe_target)
+                    write_probe(fitted.probe, probe_target, pipeline, fitted_levels)
             else:
                 evaluation = evaluate_classification(
-                    lambda video, labels: pipeline(video, list(labels), template=template, **options).scores,
+                    lambda video, labels: pipeline(video, list(labels), chosen, template, chunk_frames).scores,
                     test,
-                    found.labels,
+                    videos.labels,
                     progress_bar("classifying"),
                 )
                 record, unfitted = evaluation.record(), {}
-        write_record(
-            target,
-            {"benchmark": benchmark, **split, "probe": probe, "levels": levels, "missing_videos": missing, **record},
-            model,
-            data,
-        )
-    figures = {
-        "videos, classes": f"{len(evaluation.predictions):,}, {len(evaluation.labels):,}",
-        "top-1": f"{evaluation.figures.top_1:.2%} (chance {evaluation.chance.top_1:.2%}, most frequent class "
-        f"{evaluation.most_frequent.top_1:.2%})",
-    }
-    if evaluation.figures.top_5 is not None:
-        figures["top-5"] = f"{evaluation.figures.top_5:.2%} (chance {evaluation.chance.top_5:.2%})"
-    figures["mean over classes"] = f"{evaluation.figures.mean_per_class:.2%}"
-    tables = [figures_table(f"{model} on {data}", figures)]
+        measured = {"benchmark": benchmark, **videos.part, "probe": probe, "levels": levels}
+        write_record(target, {**measured, "missing_videos": videos.missing, **record}, model, data)
+    tables = [figures_table(f"{model} on {data}", _figures(evaluation, videos.part))]
     if benchmark in KINETICS:
         measured_on = f"{len(evaluation.predictions)} videos of {data}, {'linear probe' if probe else 'zero-shot'}"
         tables.append(paper_table(benchmark, {"top-1": 100 * evaluation.figures.top_1}, measured_on, model))
-    left_out = {**dict.fromkeys(missing, "its file is not there"), **evaluation.unreadable, **unfitted}
-    report(tables, left_out, json_file)
+    missing = dict.fromkeys(videos.missing, "its file is not there")
+    report(tables, {**videos.unused, **missing, **evaluation.unreadable, **unfitted}, json_file, save_probe)
+
+
+@dataclass(frozen=True)
+class _Videos:
+    """What is measured, and of a probe what it is fitted on."""
+
+    labels: tuple[str, ...]
+    training: "tuple[LabelledVideo, ...]"
+    test: "tuple[LabelledVideo, ...]"
+    part: dict[str, str | int | None]
+    """Which part of the data is measured, for JSON."""
+    unused: dict[str, str]
+    """A split that is neither measured nor fitted on -> how many videos it has."""
+    missing: list[str]
+
+
+def _videos(
+    benchmark: str, data: str, annotations: str | None, training_annotations: str | None, fold: int, probe: bool
+) -> _Videos:
+    found = _read(benchmark, data, annotations, fold, "test")
+    split, missing, used = found.measured_split, list(found.missing), {found.measured_split}
+    training: tuple[LabelledVideo, ...] = ()
+    if probe and (training_annotations is not None or benchmark == UCF):
+        fitted_on = _read(benchmark, data, training_annotations or annotations, fold, "train")
+        training, missing = fitted_on.videos, [*missing, *fitted_on.missing]
+    elif probe:
+        if "train" not in found.splits or split == "train":
+            raise PyraTokError(
+                "a probe is fitted on train/ and measured on validation/ or test/: the data need both, or, of Kinetics, "
+                "--training-annotations"
+            )
+        training, used = found.of_split("train"), {split, "train"}
+    unused = {
+        f"the split {other}": f"{len(found.of_split(other)):,} videos; the figures are those of {split}"
+        for other in found.splits
+        if other not in used
+    }
+    part = {"split": split, **({"fold": fold} if benchmark == UCF else {})}
+    return _Videos(found.labels, training, found.measured, part, unused, missing)
 
 
 def _read(benchmark: str, data: str, annotations: str | None, fold: int, ucf_split: str) -> "ClassificationData":
@@ -143,20 +172,21 @@ def _read(benchmark: str, data: str, annotations: str | None, fold: int, ucf_spl
     from ..evaluation.ucf101 import read_ucf101
 
     if benchmark == "folders":
+        not_needed(annotations, benchmark, (*KINETICS, UCF))
         return read_class_folders(data)
-    if benchmark == "ucf-101":
+    if benchmark == UCF:
         return read_ucf101(data, needed(annotations, benchmark), ucf_split, fold)
     return read_kinetics(needed(annotations, benchmark), data)
 
 
-def _splits(found: "ClassificationData", probe: bool) -> tuple[tuple, tuple]:
-    """The videos to fit a probe on, none without one, and those to measure: the split that is not train/, or all."""
-    held_out = [split for split in found.splits if split != "train"]
-    test = found.of_split(held_out[0]) if held_out else found.videos
-    if not probe:
-        return (), test
-    if "train" not in found.splits or not held_out:
-        raise PyraTokError(
-            "a probe is fitted on train/ and measured on validation/ or test/: the data need both, or --training-annotations"
-        )
-    return found.of_split("train"), test
+def _figures(evaluation: "ClassificationEvaluation", part: Mapping[str, str | int | None]) -> dict[str, str]:
+    """The lines of the table."""
+    figures = {name: str(value) for name, value in part.items() if value is not None}
+    figures["videos, classes"] = f"{len(evaluation.predictions):,}, {len(evaluation.labels):,}"
+    figures["top-1"] = (
+        f"{evaluation.figures.top_1:.2%} (chance {evaluation.chance.top_1:.2%}, most frequent class "
+        f"{evaluation.most_frequent.top_1:.2%})"
+    )
+    if evaluation.figures.top_5 is not None:
+        figures["top-5"] = f"{evaluation.figures.top_5:.2%} (chance {evaluation.chance.top_5:.2%})"
+    return figures | {"mean over classes": f"{evaluation.figures.mean_per_class:.2%}"}

@@ -18,6 +18,7 @@ from .evaluation_output import (
     figures_table,
     json_target,
     needed,
+    not_needed,
     report,
     spread,
     write_record,
@@ -133,6 +134,7 @@ def _read(benchmark: str, data: str, annotations: str | None) -> "SegmentationDa
     from ..evaluation.youtube_vis import read_youtube_vis
 
     if benchmark == "masks":
+        not_needed(annotations, benchmark, ("davis-2016", "davis-2017", "youtube-vis-2021", "ovis"))
         return read_mask_archives(data)
     if benchmark.startswith("davis"):
         return read_davis(data, year=int(benchmark[-4:]), expressions=annotations)

@@ -50,6 +50,13 @@ def needed(annotations: str | None, benchmark: str) -> str:
     return annotations
 
 
+def not_needed(annotations: str | None, benchmark: str, others: Sequence[str]) -> None:
+    """Raises PyraTokError if there are annotations; the benchmark has none, only `others` have."""
+    if annotations is not None:
+        known = f"{', '.join(others[:-1])} or {others[-1]}"
+        raise PyraTokError(f"--annotations needs --benchmark {known}; {benchmark} takes none")
+
+
 @contextlib.contextmanager
 def json_target(json_file: str | None) -> Iterator[Path | None]:
     """A file to write the record into, which becomes `json_file` at the end; that it can be written is known beforehand."""
@@ -72,14 +79,12 @@ def figures_table(title: str, figures: Mapping[str, str]) -> Table:
     return table
 
 
-def report(tables: Sequence[Table], left_out: Mapping[str, str] | Sequence[str], json_file: str | None) -> None:
-    """Print the tables, what was left out, and where the JSON is."""
+def report(tables: Sequence[Table], left_out: Mapping[str, str], *written: str | None) -> None:
+    """Print the tables, what was left out and why, and which files were written."""
     for table in tables:
         show(table)
-    reasons = (
-        left_out.items() if isinstance(left_out, Mapping) else [(name, "its file is not there") for name in left_out]
-    )
-    for name, reason in reasons:
+    for name, reason in left_out.items():
         typer.echo(f"left out: {name}: {reason}", err=True)
-    if json_file is not None:
-        typer.echo(f"wrote {json_file}")
+    for file in written:
+        if file is not None:
+            typer.echo(f"wrote {file}")

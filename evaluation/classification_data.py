@@ -35,6 +35,17 @@ class ClassificationData:
         """Of SPLITS those that have videos; empty where nothing says."""
         return tuple(split for split in SPLITS if any(video.split == split for video in self.videos))
 
+    @property
+    def measured_split(self) -> str | None:
+        """The split that figures are taken of: the first of `splits` that is not for training; None where nothing says."""
+        held_out = [split for split in self.splits if split != "train"]
+        return next(iter(held_out or self.splits), None)
+
+    @property
+    def measured(self) -> tuple[LabelledVideo, ...]:
+        """The videos of `measured_split`, all where nothing says."""
+        return self.videos if self.measured_split is None else self.of_split(self.measured_split)
+
     def of_split(self, split: str) -> tuple[LabelledVideo, ...]:
         """The videos of one split. Raises ValueError if it has none."""
         if split not in self.splits:

@@ -125,10 +125,11 @@ def evaluate_linear_probe(
     `progress` goes through the training videos first, then through those of the test.
 
     Raises:
-        PyraTokError: if none of either can be read, a test video has a label that no training video has, there is too
-            little to fit (see `fit_linear_probe`), or scikit-learn is missing.
+        PyraTokError: if a video is among both, none of either can be read, a test video has a label that no training video
+            has, there is too little to fit (see `fit_linear_probe`), or scikit-learn is missing.
         ValueError: for features that are not finite (D,) of one length.
     """
+    _check_apart(training, test)
     unreadable: dict[str, str] = {}
     measured = list(_measured(extract, training, progress, unreadable))
     fitted_labels = [video.label for video, _ in measured]
@@ -156,6 +157,15 @@ def _check_labels(videos: Sequence[LabelledVideo], labels: Sequence[str]) -> Non
         raise ValueError(f"labels must be two or more, each once, got {list(labels)!r:.200}")
     if strangers := sorted({video.label for video in videos} - set(labels)):
         raise ValueError(f"videos have labels that are not among the {len(labels)} given: {', '.join(strangers):.200}")
+
+
+def _check_apart(training: Sequence[LabelledVideo], test: Sequence[LabelledVideo]) -> None:
+    fitted_on = {video.video.resolve() for video in training}
+    if both := [video.video for video in test if video.video.resolve() in fitted_on]:
+        raise PyraTokError(
+            f"{len(both)} of {len(test)} videos to measure are also those that the probe is fitted on, the first "
+            f"{str(both[0])!r}; give other videos to fit it on"
+        )
 
 
 def _measured(

@@ -44,6 +44,10 @@ class LinearProbe:
     """(K, D)."""
     bias: torch.Tensor
     """(K,)."""
+    levels: tuple[int, ...] | None = None
+    """Levels of the tokens that its features are of; None if nothing says."""
+    fingerprint: str | None = None
+    """A name for the weights that its features come from; None if nothing says."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for classes that are fewer than two or not distinct, and tensors of wrong shapes or values."""
@@ -70,8 +74,10 @@ class LinearProbe:
         return torch.softmax((features - self.mean) / self.scale @ self.weight.T + self.bias, dim=-1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the probe as safetensors, its classes in the metadata. Raises PyraTokError if it cannot be written."""
-        metadata = {METADATA_KEY: canonical_json({"version": 1, "classes": list(self.classes)})}
+        """Write the probe as safetensors, all but its tensors in the metadata. Raises PyraTokError if it cannot be written."""
+        levels = None if self.levels is None else list(self.levels)
+        content = {"version": 1, "classes": list(self.classes), "levels": levels, "fingerprint": self.fingerprint}
+        metadata = {METADATA_KEY: canonical_json(content)}
         with atomic_path(path) as temporary:
             save_file({name: getattr(self, name) for name in TENSORS}, temporary, metadata)
 
@@ -81,10 +87,10 @@ class LinearProbe:
         name = os.fspath(path)
         try:
             with safe_open(name, framework="pt") as file:
-                classes = _classes((file.metadata() or {}).get(METADATA_KEY))
+                classes, levels, fingerprint = _metadata((file.metadata() or {}).get(METADATA_KEY))
                 if sorted(file.keys()) != sorted(TENSORS):
                     raise ValueError(f"its tensors must be {', '.join(TENSORS)}, got {', '.join(file.keys()):.200}")
-                return cls(classes, *(file.get_tensor(tensor) for tensor in TENSORS))
+                return cls(classes, *(file.get_tensor(tensor) for tensor in TENSORS), levels, fingerprint)
         except OSError as problem:
             raise PyraTokError(f"cannot read the linear probe {name!r}: {system_reason(problem)}") from problem
         except (ValueError, SafetensorError) as problem:
@@ -149,8 +155,8 @@ def _best_regularization(rows: np.ndarray, labels: Sequence[str], folds: int, se
     return REGULARIZATIONS[int(np.argmax(accuracies))]
 
 
-def _classes(text: str | None) -> tuple[str, ...]:
-    """The classes in the metadata. Raises ValueError."""
+def _metadata(text: str | None) -> tuple[tuple[str, ...], tuple[int, ...] | None, str | None]:
+    """The classes, levels and fingerprint in the metadata. Raises ValueError."""
     if text is None:
         raise ValueError("it has no metadata of one")
     metadata = json.loads(text)
@@ -159,4 +165,11 @@ def _classes(text: str | None) -> tuple[str, ...]:
         raise ValueError("its metadata has no list of classes")
     if metadata.get("version") != 1:
         raise ValueError(f"its version is {metadata.get('version')!r:.50}, and this PyraTok reads version 1")
-    return tuple(classes)
+    levels, fingerprint = metadata.get("levels"), metadata.get("fingerprint")
+    if levels is not None:
+        if not isinstance(levels, list) or not levels or not all(type(level) is int for level in levels):
+            raise ValueError(f"its levels are {levels!r:.50}, and not whole numbers")
+        levels = tuple(levels)
+    if not isinstance(fingerprint, str | None):
+        raise ValueError(f"its fingerprint is {fingerprint!r:.50}, and no text")
+    return tuple(classes), levels, fingerprint

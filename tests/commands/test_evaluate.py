@@ -96,6 +96,9 @@ def test_bad_input_is_refused_in_one_sentence(refused, data, films, model_folder
         (("--tile-size", "40"), "tile_size"),
         (("--device", "abacus"), "abacus"),
         (("--json", "nowhere/out.json"), "folder"),
+        (("--annotations", "no.json"), "needs --benchmark webvid-10m or coco-val; folder takes none"),
+        (("--annotations", "no.json", "--benchmark", "mcl-jcv"), "mcl-jcv takes none"),
+        (("--benchmark", "coco-val"), "--benchmark coco-val needs --annotations"),
     ):
         assert sentence in refused(*COMMAND, "--data", data, "-m", model_folder, *option)
 

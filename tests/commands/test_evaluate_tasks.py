@@ -1,16 +1,15 @@
-"""`pyratok evaluate segmentation | localization | classification | questions | generation`: tiny models on tiny data in
-published formats.
+"""`pyratok evaluate segmentation | localization | questions | generation`: tiny models on tiny data in published formats.
 
 What the figures mean is tested where they are made; here that each command reads, measures, prints and writes.
 """
 
-import csv
 import json
 import shutil
 
 import numpy as np
 import pytest
 from asking_repository import save_asking_repository
+from class_films import write_classes
 from small_films import moving_square
 from tiny_language import save_tiny_repository
 
@@ -43,16 +42,7 @@ def masks(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
-    """CLASS/clip.mp4 in train/ and validation/; each class has a size of its own to be told by."""
-    folder = tmp_path_factory.mktemp("classes")
-    for split, count in (("train", 4), ("validation", 2)):
-        for number in range(count):
-            for label, flat in (("square", False), ("dark field", True)):
-                place = folder / split / label
-                place.mkdir(parents=True, exist_ok=True)
-                film = moving_square(3 + number, 32, 32)
-                write_video(place / f"{number}.mp4", [frame // 9 if flat else frame for frame in film], 10)
-    return folder
+    return write_classes(tmp_path_factory.mktemp("classes"), train=4, validation=2)
 
 
 def test_segmentation(run, repository, masks, work_folder):
@@ -109,46 +99,6 @@ def test_localization(run, repository, masks, work_folder):
     segments = pipeline(work_folder / "v_one.mp4", ["moving", "still"], window=1, max_segments=2).segments
     assert found["predictions"] == sum(map(len, segments)) and found["missing_videos"] == ["gone"]
     assert 0 <= found["chance"] <= 1 and "random segments" in result.stdout
-
-
-def test_classification_by_names_and_by_a_probe(run, repository, classes, work_folder):
-    given = ("--data", classes, "--model", repository, "--json", "found.json")
-    result = run("evaluate", "classification", *given)
-    found = json.loads((work_folder / "found.json").read_text())
-    pipeline = PyraTokClassificationPipeline.from_pretrained(repository)
-    videos = sorted((classes / "validation").rglob("*.mp4"))
-    right = [pipeline(path, ["dark field", "square"]).label == path.parent.name for path in videos]
-    assert found["top_1"] == np.mean(right) and f"{np.mean(right):.2%} (chance 50.00%" in result.stdout
-    probed = run("evaluate", "classification", *given, "--probe", "--save-probe", "probe.safetensors")
-    found = json.loads((work_folder / "found.json").read_text())
-    assert found["top_1"] == 1 and found["training_videos"] == 8, "a bright and a dark film differ in their tokens"
-    assert (work_folder / "probe.safetensors").is_file() and "100.00%" in probed.stdout
-
-
-def test_kinetics_prints_the_papers_row(run, repository, classes, work_folder):
-    with open(work_folder / "val.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
-        for number, label in enumerate(("square", "dark field", "square")):
-            name = f"abcdefghij{number}"
-            writer.writerow([label, name, 0, 10, "val"])
-            if number < 2:
-                (work_folder / "clips").mkdir(exist_ok=True)
-                source = classes / "validation" / label / "0.mp4"
-                shutil.copy(source, work_folder / "clips" / f"{name}_000000_000010.mp4")
-    given = ("--data", "clips", "--benchmark", "kinetics-400", "--annotations", "val.csv")
-    result = run("evaluate", "classification", *given, "--model", repository)
-    assert "78.43" in result.stdout and "abcdefghij2" in result.stderr
-    with open(work_folder / "train.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
-        for number, source in enumerate(sorted((classes / "train").rglob("*.mp4"))):
-            name = f"training{number:03d}"
-            writer.writerow([source.parent.name, name, 3, 13, "train"])
-            shutil.copy(source, work_folder / "clips" / f"{name}_000003_000013.mp4")
-    probe = ("--probe", "--training-annotations", "train.csv")
-    probed = run("evaluate", "classification", *given, *probe, "--model", repository).stdout
-    assert "linear probe" in probed and "100.00%" in probed
 
 
 def test_generation(run, classes, work_folder):
@@ -238,22 +188,13 @@ def test_questions_with_the_video_and_without_it(run, film, work_folder, tmp_pat
     assert "of 1 (chance 33.33%)" in one
 
 
-def test_bad_input(refused, repository, masks, classes, tmp_path):
+def test_bad_input(refused, repository, masks, tmp_path):
     model = ("--model", repository)
     for arguments, message in (
         (("segmentation", "--data", tmp_path / "nothing"), "nothing"),
         (("segmentation", "--data", masks, "--benchmark", "ovis"), "needs --annotations"),
+        (("segmentation", "--data", masks, "--annotations", "no.json"), "ovis; masks takes none"),
         (("segmentation", "--data", masks, "--levels", "9"), "level"),
-        (("classification", "--data", classes, "--benchmark", "kinetics-600"), "needs --annotations"),
-        (("classification", "--data", classes, "--benchmark", "ucf-101"), "needs --annotations"),
-        (("classification", "--data", classes, "--fold", 2), "--fold 2 is for --benchmark ucf-101"),
-        (
-            ("classification", "--data", classes, "--benchmark", "ucf-101", "--annotations", "x", "--probe")
-            + ("--training-annotations", "y"),
-            "leave --training-annotations out",
-        ),
-        (("classification", "--data", classes / "train", "--probe"), "the data need both"),
-        (("classification", "--data", classes, "--save-probe", "a.safetensors"), "--save-probe needs --probe"),
         (("localization", "--data", masks, "--annotations", tmp_path / "no.json"), "no.json"),
     ):
         assert message in refused("evaluate", *arguments, *model)
