@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -31,6 +32,12 @@ Dtype = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps. Default: a GPU if there is one.")
 ]
+
+
+def check_png(option: str, name: str | None) -> None:
+    """Raises PyraTokError for a picture's name that does not say that it is a PNG."""
+    if name is not None and Path(name).suffix.lower() != ".png":
+        raise PyraTokError(f"{option} takes NAME.png, got {name!r}")
 
 
 def parse_levels(text: str | None) -> tuple[int, ...] | None:

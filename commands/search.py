@@ -22,7 +22,7 @@ from ..pipelines.token_streams import chosen_levels
 from .errors_for_people import argument_errors, memory_errors
 from .evaluation_output import check_targets
 from .model_use import be_quiet, load_quietly, place
-from .options import Device, Model, parse_levels
+from .options import Device, Model, check_png, parse_levels
 from .progress import progress_bar
 from .search_table import search_table
 from .tables import printable, show
@@ -63,8 +63,7 @@ def search(
     if not asked:
         raise PyraTokError("the text to search for is empty; say what the videos show")
     check_targets(json=json_file, sheet=sheet)
-    if sheet is not None and Path(sheet).suffix.lower() != ".png":
-        raise PyraTokError(f"--sheet takes NAME.png, got {sheet!r}")
+    check_png("--sheet", sheet)
     wanted = parse_levels(levels)
     check_index_places(folder, index)  # before the seconds that loading takes
     be_quiet()

@@ -100,7 +100,7 @@ def segment(
             shares = _write(stage, names, frames, fps, maps, pieces)
     table = two_columns(Path(clip).name)
     for word, share, limit in zip(words, shares, maps.thresholds.tolist(), strict=True):
-        table.add_row(word, f"{share:.1%} of the pixels; score from {limit:.4f} on")
+        table.add_row(f"{share:.1%} of the pixels; score from {limit:.4f} on", word)
     show(table)
     for name in names:
         typer.echo(f"wrote {folder / name}")

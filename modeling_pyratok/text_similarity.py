@@ -62,13 +62,13 @@ def pixel_maps(
 def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
     """The threshold that splits each row's values into the two classes of least variance within (Otsu 1979).
 
-    values: (K, ...) -> (K,), halfway between the two classes' nearest values. A row of equal values has no classes: its
-    threshold is that value.
+    values: (K, ...) -> (K,), halfway between the two classes' nearest values. A row of equal values has no classes, and none of
+    them stands out: its threshold is infinite.
     """
     ordered = values.flatten(1).double().sort(dim=1).values  # (K, N)
     count = ordered.shape[1]
     if count == 1:
-        return ordered[:, 0].to(values.dtype)
+        return torch.full_like(ordered[:, 0], torch.inf).to(values.dtype)
     below = torch.arange(1, count, device=values.device)
     sums = ordered.cumsum(dim=1)
     total = sums[:, -1:]
@@ -76,4 +76,5 @@ def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
     high = (total - sums[:, :-1]) / (count - below)
     between = below * (count - below) * (low - high).square()  # of the variance that the split explains
     best = between.argmax(dim=1, keepdim=True)
-    return ((ordered.gather(1, best) + ordered.gather(1, best + 1)) / 2)[:, 0].to(values.dtype)
+    split = ((ordered.gather(1, best) + ordered.gather(1, best + 1)) / 2)[:, 0]
+    return split.where(ordered[:, -1] > ordered[:, 0], torch.inf).to(values.dtype)

@@ -26,7 +26,8 @@ class PyraTokActionLocalizationOutput(BaseOutput):
         segments (`list[list[tuple[float, float, float]]]`): per text (start s, end s, score), the longest first.
         scores (`torch.Tensor`): float32 (K, N), the smoothed cosines over time.
         times (`torch.Tensor`): float64 (N + 1,), seconds: score n is that of the time between times n and n + 1.
-        thresholds (`torch.Tensor`): float32 (K,): the score from which on a text is taken to happen.
+        thresholds (`torch.Tensor`): float32 (K,): the score from which on a text is taken to happen; infinite if it was to be
+            found in scores that are all equal.
         texts (`tuple[str]`): K texts.
         tokens (`VideoTokens`): what all was computed from.
     """
@@ -45,13 +46,15 @@ class PyraTokActionLocalizationPipeline(TextAlignedPipeline):
     The paper's recipe: the features of level 1, averaged over space, their cosine with the text, a window of 25, stride 1, a
     threshold, and the longest connected run. The paper does not say what the window counts: here features, of four frames
     each. Nor does it give the threshold: here it is the one that splits the text's scores over the clip best in two (Otsu
-    1979), unless one is given.
+    1979), unless one is given. Of equal scores none stands out, and nothing is found: those of a clip of up to 13 features, for
+    example, which a window of 25 covers wherever it stands (`window_covers`).
 
     Example:
 
     ```python
     pipeline = PyraTokActionLocalizationPipeline.from_pretrained("pyratok")
-    start, end, score = pipeline("clip.mp4", "a person falls").segments[0][0]
+    for start, end, score in pipeline("clip.mp4", "a person falls", window=5).segments[0]:
+        print(f"{start:.2f} to {end:.2f} s")
     ```
     """
 
@@ -87,10 +90,7 @@ class PyraTokActionLocalizationPipeline(TextAlignedPipeline):
         `tokens_from` does; TypeError for what is no text or no video.
         """
         texts = checked_texts(text, "text")
-        for name, number in (("window", window), ("max_segments", 1 if max_segments is None else max_segments)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ValueError(f"{name} is a whole number from 1 up, got {number!r}")
-        check_threshold(threshold)
+        check_numbers(window, threshold, max_segments)
         tokens = self.video_tokens(video, chunk_frames, fps)
         features = F.normalize(self._features_over_time(tokens, level), dim=-1)  # (N, width)
         text_features = F.normalize(self.pooled_text(texts), dim=-1)
@@ -114,6 +114,14 @@ class PyraTokActionLocalizationPipeline(TextAlignedPipeline):
         return torch.cat([features[0].mean(dim=(1, 2)) for features in pieces])
 
 
+def check_numbers(window: int, threshold: float | None, max_segments: int | None) -> None:
+    """Raises ValueError for numbers that no model allows in a call."""
+    for name, number in (("window", window), ("max_segments", 1 if max_segments is None else max_segments)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} is a whole number from 1 up, got {number!r}")
+    check_threshold(threshold)
+
+
 def feature_times(tokens: VideoTokens, stride: int, count: int) -> torch.Tensor:
     """Where features begin, in seconds, and where the last one ends: float64 (count + 1,).
 
@@ -121,6 +129,11 @@ def feature_times(tokens: VideoTokens, stride: int, count: int) -> torch.Tensor:
     """
     begins = torch.cat([torch.zeros(1), 1 + stride * torch.arange(count)]).double().clamp_max(tokens.video_size[0])
     return begins / float(tokens.fps)
+
+
+def window_covers(window: int, count: int) -> bool:
+    """Whether a window around any of `count` features holds them all, so that each has the same score."""
+    return (window - 1) // 2 >= count - 1
 
 
 def _window_mean(scores: torch.Tensor, window: int) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """A picture of when texts happen: their scores over time, the threshold, and the stretches that were found."""
 
+import math
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -7,7 +9,7 @@ from .action_localization_pipeline import PyraTokActionLocalizationOutput
 
 
 def score_plot(output: PyraTokActionLocalizationOutput) -> Figure:
-    """A row for each text: its score over the seconds of the video, its threshold dashed, its segments shaded."""
+    """A row for each text: its score over the seconds of the video, its threshold dashed if it has one, its segments shaded."""
     count = len(output.texts)
     figure = Figure(figsize=(8, 1.2 + 1.6 * count), layout="constrained")
     FigureCanvasAgg(figure)  # without a window
@@ -17,7 +19,8 @@ def score_plot(output: PyraTokActionLocalizationOutput) -> Figure:
         axes[:, 0], output.texts, output.scores.tolist(), output.thresholds.tolist(), output.segments, strict=True
     ):
         axis.stairs(scores, times, baseline=None)
-        axis.axhline(threshold, linestyle="--", linewidth=0.8, color="grey")
+        if math.isfinite(threshold):
+            axis.axhline(threshold, linestyle="--", linewidth=0.8, color="grey")
         for start, end, _ in segments:
             axis.axvspan(start, end, alpha=0.25, color="tab:orange")
         axis.set_title(text, fontsize=9, loc="left", parse_math=False)

@@ -65,6 +65,16 @@ def test_a_token_file_gives_masks_as_its_tokens_do(run, film, work_folder, repos
     assert frames.shape == (7, 38 + 16, 52, 3) and info.fps == 10
 
 
+def test_a_long_text_does_not_push_the_shares_out(run, film, repository, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = ("a person in a red coat walks slowly along a long street with a small brown dog x" * 2)[:82]
+    shown = run("segment", film, "--text", text, "--text", "dog", "--model", repository).stdout
+    assert max(map(len, shown.split("wrote")[0].splitlines())) <= 80
+    assert shown.count("% of the pixels; score from ") == 2
+    right = [line.strip("│").split("│")[-1].strip() for line in shown.splitlines() if "│" in line]
+    assert "".join(right).replace(" ", "") == text.replace(" ", "") + "dog"
+
+
 def test_the_masks_of_a_token_file_lie_over_its_decoded_picture(run, films, work_folder, repository):
     run("encode", films / "still.png", "still.safetensors", "--model", repository)
     run("decode", "still.safetensors", "decoded.png", "--model", repository)

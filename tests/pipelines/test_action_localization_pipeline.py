@@ -12,6 +12,7 @@ from tiny_language import tiny_pipeline
 
 from pyratok import PyraTokActionLocalizationPipeline, PyraTokReconstructionPipeline
 from pyratok.modeling_pyratok.binary_codebook import codes_to_bits
+from pyratok.pipelines.action_localization_pipeline import window_covers
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,15 @@ def test_scores_are_the_windowed_cosines_of_level_one(pipeline, film):
     torch.testing.assert_close(output.scores, torch.stack(smooth, dim=1), atol=1e-5, rtol=1e-5)
     assert torch.allclose(pipeline(film, "noise", window=1).scores, cosines[1:], atol=1e-5)
     assert len(set(pipeline(film, "noise", window=99).scores[0].tolist())) == 1
+
+
+def test_nothing_is_found_among_equal_scores_unless_a_threshold_says_so(pipeline, film):
+    for window, covered in ((25, True), (23, True), (22, False)):  # of 12 features
+        output = pipeline(film, ["a dog", "noise"], window=window)
+        assert [not runs for runs in output.segments] == [covered] * 2
+        assert output.thresholds.isinf().tolist() == [covered] * 2 and window_covers(window, 12) == covered
+    assert pipeline(film[:1], "noise", window=1).segments == [[]]
+    assert pipeline(film[:1], "noise", window=1, threshold=-1.0).segments[0][0][:2] == (0, pytest.approx(1 / 24))
 
 
 def test_times_are_those_of_the_frames(pipeline, film):
@@ -79,15 +89,16 @@ def test_a_threshold_that_nothing_or_all_reaches(pipeline, film):
 @given(frames=st.integers(1, 20), window=st.integers(1, 30))
 def test_any_length(pipeline, film, frames, window):
     output = pipeline(film[:frames], "noise", window=window)
-    assert output.scores.shape[1] + 1 == len(output.times) and output.segments[0]
+    assert output.scores.shape[1] + 1 == len(output.times)
+    assert bool(output.segments[0]) == (len(set(output.scores[0].tolist())) > 1)
     assert all(0 <= start < end <= frames / 24 + 1e-9 for start, end, _ in output.segments[0])
 
 
 def test_tokens_are_enough(pipeline, film):
     tokens = PyraTokReconstructionPipeline(pipeline.vq_model)(film, fps=Fraction(10)).tokens
-    one, other = pipeline(tokens, "noise"), pipeline(film, "noise", fps=10)
+    one, other = pipeline(tokens, "noise", window=3), pipeline(film, "noise", window=3, fps=10)
     assert one.segments == other.segments and torch.equal(one.scores, other.scores)
-    segments, scores = pipeline(tokens, "noise", return_dict=False)
+    segments, scores = pipeline(tokens, "noise", window=3, return_dict=False)
     assert segments == one.segments and torch.equal(scores, one.scores)
 
 
