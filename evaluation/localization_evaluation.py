@@ -1,6 +1,6 @@
 """How well actions are found in time: runs a localizer over the videos of a benchmark and takes the mean average precision."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -33,6 +33,8 @@ class LocalizationEvaluation:
     """Annotated videos whose files are not there; they do not count either."""
     repeated: tuple[str, ...]
     """Actions that the annotations have more than once, each counted once."""
+    segments: Mapping[str, Mapping[str, tuple[Segment, ...]]]
+    """Video -> class -> what was predicted, in the localizer's order; of the classes of which there is any in the video."""
 
     @property
     def mean_average_precisions(self) -> tuple[float, ...]:
@@ -61,6 +63,10 @@ class LocalizationEvaluation:
             "unreadable_videos": self.unreadable,
             "missing_videos": list(self.missing),
             "repeated_actions": list(self.repeated),
+            "segments": {  # start s, end s, score
+                video: {label: [list(segment) for segment in found] for label, found in classes.items()}
+                for video, classes in self.segments.items()
+            },
         }
 
 
@@ -85,6 +91,7 @@ def evaluate_localization(
     """
     metrics = LocalizationMetrics(data.classes, thresholds)
     unreadable: dict[str, str] = {}
+    segments: dict[str, dict[str, tuple[Segment, ...]]] = {}
     for video in progress(data.videos):
         try:
             found = localize(video.video, data.classes)
@@ -96,6 +103,11 @@ def evaluate_localization(
                 f"the localizer must return a list for each of {len(data.classes)} texts, got {len(found)}"
             )
         metrics.add(video, dict(zip(data.classes, found, strict=True)))
+        segments[video.name] = {
+            label: tuple((float(start), float(end), float(score)) for start, end, score in runs)
+            for label, runs in zip(data.classes, found, strict=True)
+            if len(runs)
+        }
     if len(unreadable) == len(data.videos):
         first = next(iter(unreadable.values()), "there are none")
         raise PyraTokError(f"none of the {len(data.videos)} videos can be read; the first: {first}")
@@ -112,4 +124,5 @@ def evaluate_localization(
         unreadable=unreadable,
         missing=data.missing,
         repeated=data.repeated,
+        segments=segments,
     )

@@ -60,6 +60,11 @@ def test_the_record_is_json_and_names_what_was_left_out():
     assert record["missing_videos"] == ["gone"]
     assert record["repeated_actions"] == ["a: 'jump' from 0.0 to 2.0 s"]
     assert (record["videos"], record["actions"], record["predictions"]) == (3, 3, 3)
+    assert record["segments"] == {
+        "a": {"jump": [[0.0, 2.0, 0.9]], "run": [[3.0, 8.0, 0.9]]},
+        "b": {"jump": [[5.0, 5.5, 0.9]]},
+        "c": {},
+    }
 
 
 def test_an_unreadable_video_is_named_and_its_actions_do_not_count():
@@ -72,7 +77,8 @@ def test_an_unreadable_video_is_named_and_its_actions_do_not_count():
     assert evaluation.unreadable == {"b": "'b.mp4' is cut short."}
     assert evaluation.num_actions["jump"] == 1
     assert evaluation.mean_average_precision == 1.0
-    assert evaluation.record()["unreadable_videos"] == {"b": "'b.mp4' is cut short."}
+    record = evaluation.record()
+    assert record["unreadable_videos"] == {"b": "'b.mp4' is cut short."} and list(record["segments"]) == ["a", "c"]
 
 
 def test_nothing_readable_and_nothing_to_find_are_errors():
@@ -95,6 +101,8 @@ def test_the_pipelines_answer_is_taken_as_it_is():
     output = SimpleNamespace(segments=[[(torch.tensor(0.0), torch.tensor(2.0), torch.tensor(0.7))], (), []])
     evaluation = evaluate_localization(lambda path, texts: output.segments, DATA, (0.5,))
     assert evaluation.num_predictions == 3
+    json.dumps(evaluation.record(), allow_nan=False)
+    assert evaluation.segments["b"] == {"jump": ((0.0, 2.0, pytest.approx(0.7)),)}
     assert evaluation.average_precisions["jump"] == (0.5,)
 
 
