@@ -47,7 +47,7 @@ def localization(
     Example: `pyratok evaluate localization --data videos --annotations activity_net.v1-3.min.json`
     """
     from ..evaluation.activitynet import read_activitynet
-    from ..evaluation.localization_baselines import RandomSegments
+    from ..evaluation.localization_baselines import RandomSegments, WholeVideo
     from ..evaluation.localization_evaluation import evaluate_localization
     from ..evaluation.localization_metrics import ACTIVITYNET_THRESHOLDS, THUMOS14_THRESHOLDS
     from ..evaluation.paper_figures import paper_table
@@ -69,12 +69,17 @@ def localization(
 
         with argument_errors():
             evaluation = evaluate_localization(localize, found, thresholds, progress_bar("localizing"))
-            chance = evaluate_localization(RandomSegments(CHANCE_SEED, segments), found, thresholds)
-        record = {**evaluation.record(), "chance": chance.mean_average_precision}
+            readable = [video for video in found.videos if video.name not in evaluation.unreadable]
+            same = dataclasses.replace(found, videos=tuple(readable))
+            chance, whole = (
+                evaluate_localization(baseline, same, thresholds).mean_average_precision
+                for baseline in (RandomSegments(CHANCE_SEED, segments), WholeVideo(CHANCE_SEED))
+            )
+        record = {**evaluation.record(), "chance": chance, "whole_video": whole}
         write_record(target, {"benchmark": benchmark, "level": level, "window": window, **record}, model, data)
     figures = {
         "videos, actions": f"{evaluation.num_videos:,}, {sum(evaluation.num_actions.values()):,}",
-        "mAP": f"{evaluation.mean_average_precision:.2%} (random segments {chance.mean_average_precision:.2%})",
+        "mAP": f"{evaluation.mean_average_precision:.2%} (random segments {chance:.2%}, the whole video {whole:.2%})",
     }
     for threshold, value in zip(evaluation.thresholds, evaluation.mean_average_precisions, strict=True):
         figures[f"mAP at tIoU {threshold:g}"] = f"{value:.2%}"

@@ -94,6 +94,7 @@ def segmentation(
         "J, whole clips": f"{evaluation.jaccard_pooled:.2%}",
         "F, boundaries": f"{evaluation.boundary:.2%}",
         "J to expect by chance": f"{evaluation.chance_jaccard:.2%}",
+        **{f"J, {name}": f"{value:.2%}" for name, value in evaluation.baseline_jaccards.items()},
     }
     measured = {"J": 100 * evaluation.jaccard}
     if evaluation.average_precision is not None:

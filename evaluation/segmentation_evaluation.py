@@ -17,6 +17,7 @@ from ..modeling_pyratok.errors import PyraTokError, VideoReadError
 from ..training.data_errors import DataError
 from ..training.reconstruction_evaluation import json_values
 from .chance_jaccard import RegionSizes, chance_jaccard, foreground_share
+from .segmentation_baselines import all_foreground, centre_box
 from .segmentation_data import SegmentationClip, SegmentationData, SegmentedObject
 from .segmentation_metrics import boundary_f_per_frame, jaccard_per_frame, jaccard_pooled
 from .video_instance_precision import AveragePrecision, VideoInstance, video_instance_average_precision
@@ -24,6 +25,10 @@ from .video_instance_precision import AveragePrecision, VideoInstance, video_ins
 Segmenter = Callable[[torch.Tensor, list[str]], tuple[torch.Tensor, torch.Tensor]]
 """(frames uint8 (T, H, W, 3), K names) -> (masks bool (K, T, H, W), scores float of that shape). All calls for one clip are
 given the same tensor and follow each other, so what is made of its frames can be kept for the next call."""
+
+
+BASELINES: dict[str, Segmenter] = {"all foreground": all_foreground, "box in the middle": centre_box}
+"""What the J of every segmenter stands beside: masks that are the same for all names."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class SegmentationEvaluation:
     """Mean over objects of the share of pixels that belong to them, over all their frames."""
     chance_jaccard: float
     """The J to expect of masks whose pixels are drawn with that share: mean over objects of their frames' mean."""
+    baseline_jaccards: dict[str, float]
+    """Name of one of BASELINES -> its J on the same objects: mean over them of their frames' mean."""
     clips: int
     """Measured."""
     frames: int
@@ -110,6 +117,7 @@ class _ClipFigures:
     clip: SegmentationClip
     objects: list[ObjectFigures] = dataclasses.field(default_factory=list)
     regions: list[RegionSizes] = dataclasses.field(default_factory=list)
+    baselines: list[dict[str, float]] = dataclasses.field(default_factory=list)
     truths: list[VideoInstance] = dataclasses.field(default_factory=list)
     predictions: list[VideoInstance] = dataclasses.field(default_factory=list)
     empty_answers: int = 0
@@ -165,6 +173,7 @@ def _summary(
     measured: Sequence[_ClipFigures], left_out: dict[str, str], categories: dict[int, str], choices: dict[str, Any]
 ) -> SegmentationEvaluation:
     regions = [region for figures in measured for region in figures.regions]
+    baselines = [jaccards for figures in measured for jaccards in figures.baselines]
     share = foreground_share(regions)
     precision = None
     if categories:
@@ -179,6 +188,7 @@ def _summary(
         category_names=categories,
         foreground_share=share,
         chance_jaccard=chance_jaccard(regions, share),
+        baseline_jaccards={name: _mean([jaccards[name] for jaccards in baselines]) for name in BASELINES},
         clips=len(measured),
         frames=sum(figures.clip.size[0] for figures in measured),
         crowds=sum(item.is_crowd for figures in measured for item in figures.clip.objects),
@@ -203,11 +213,15 @@ def _measure_clip(
         raise DataError(f"the clip {clip.name!r} has no object to ask for")
     ids = {name: category for category, name in categories.items()}
     figures = _ClipFigures(clip)
-    void = clip.void()
-    for name, predicted, scores in _answers(segment, clip, names, names_at_once):
+    void, frames = clip.void(), clip.frames()
+    baselines = {name: baseline(frames, [name])[0][0].numpy() for name, baseline in BASELINES.items()}
+    for name, predicted, scores in _answers(segment, clip, frames, names, names_at_once):
         asked = [item for item in clip.objects if item.name == name and not item.is_crowd]
         for truth in _targets(figures, asked, same_name):
             figures.regions.append(RegionSizes.from_masks(truth, void))
+            figures.baselines.append(
+                {known: float(jaccard_per_frame(mask, truth, void).mean()) for known, mask in baselines.items()}
+            )
             figures.objects.append(_object_figures(clip.name, name, predicted, truth, void))
         if name in ids and predicted.any():
             score = float(scores[predicted].mean(dtype=np.float64))
@@ -220,10 +234,9 @@ def _measure_clip(
 
 
 def _answers(
-    segment: Segmenter, clip: SegmentationClip, names: Sequence[str], names_at_once: int
+    segment: Segmenter, clip: SegmentationClip, frames: torch.Tensor, names: Sequence[str], names_at_once: int
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """For each name: itself, masks bool (T, H, W) and scores float (T, H, W). Raises ValueError for a wrong answer."""
-    frames = clip.frames()
     for start in range(0, len(names), names_at_once):
         batch = list(names[start : start + names_at_once])
         masks, scores = (torch.as_tensor(answer).cpu() for answer in segment(frames, batch))

@@ -14,6 +14,13 @@ from small_films import moving_square
 from tiny_language import save_tiny_repository
 
 from pyratok import PyraTokActionLocalizationPipeline, PyraTokClassificationPipeline, PyraTokSegmentationPipeline
+from pyratok.evaluation.activitynet import read_activitynet
+from pyratok.evaluation.localization_baselines import WholeVideo
+from pyratok.evaluation.localization_evaluation import evaluate_localization
+from pyratok.evaluation.localization_metrics import ACTIVITYNET_THRESHOLDS
+from pyratok.evaluation.mask_archives import read_mask_archives
+from pyratok.evaluation.segmentation_baselines import all_foreground, centre_box
+from pyratok.evaluation.segmentation_evaluation import evaluate_segmentation
 from pyratok.modeling_pyratok.video_writing import write_video
 from pyratok.pipelines.question_answering_loading import load_question_answering
 
@@ -56,6 +63,10 @@ def test_segmentation(run, repository, masks, work_folder):
     expected = np.mean([(a & b).sum() / (a | b).sum() for a, b in zip(mask, truth, strict=True)])
     assert found["jaccard"] == pytest.approx(expected) and found["clips"] == 2 and found["levels"] == "1,4"
     assert f"{expected:.2%}" in result.stdout and "by chance" in result.stdout
+    for name, baseline in (("all foreground", all_foreground), ("box in the middle", centre_box)):
+        blind = evaluate_segmentation(baseline, read_mask_archives(masks)).jaccard
+        assert found["baseline_jaccards"][name] == pytest.approx(blind) and blind > 0
+        assert any(f"J, {name}" in line and f"{blind:.2%}" in line for line in result.stdout.splitlines())
     one = run("evaluate", "segmentation", *given, "--max-clips", 1, "--crf")
     assert "1, 9, 1" in one.stdout and json.loads((work_folder / "found.json").read_text())["crf"] is True
 
@@ -88,7 +99,7 @@ def test_instances_print_the_papers_row(run, repository, masks, work_folder):
 def test_localization(run, repository, masks, work_folder):
     shutil.copy(masks / "one.mp4", work_folder / "v_one.mp4")
     entry = {"duration": 0.9, "subset": "validation", "resolution": "52x38", "url": ""}
-    entry["annotations"] = [{"segment": [0.1, 0.5], "label": "moving"}, {"segment": [0.5, 0.9], "label": "still"}]
+    entry["annotations"] = [{"segment": [0.1, 0.5], "label": "moving"}, {"segment": [0.2, 0.9], "label": "still"}]
     database = {"one": entry, "gone": {**entry}}
     (work_folder / "net.json").write_text(json.dumps({"version": "VERSION 1.3", "taxonomy": [], "database": database}))
     given = ("--data", ".", "--annotations", "net.json", "--window", 1, "--segments", 2)
@@ -98,7 +109,14 @@ def test_localization(run, repository, masks, work_folder):
     pipeline = PyraTokActionLocalizationPipeline.from_pretrained(repository)
     segments = pipeline(work_folder / "v_one.mp4", ["moving", "still"], window=1, max_segments=2).segments
     assert found["predictions"] == sum(map(len, segments)) and found["missing_videos"] == ["gone"]
+    runs = zip(("moving", "still"), segments, strict=True)
+    assert found["segments"] == {"one": {label: [list(run) for run in several] for label, several in runs}}
     assert 0 <= found["chance"] <= 1 and "random segments" in result.stdout
+    whole = evaluate_localization(
+        WholeVideo(0), read_activitynet("net.json", "."), ACTIVITYNET_THRESHOLDS
+    ).mean_average_precision
+    said = " ".join(result.stdout.replace("│", " ").split())
+    assert found["whole_video"] == whole > 0 and f"whole video {whole:.2%}" in said
 
 
 def test_generation(run, classes, work_folder):

@@ -80,6 +80,14 @@ def test_objects_of_one_name_can_be_measured_together(two_dogs):
     assert found.average_precision == apart.average_precision
 
 
+@pytest.mark.parametrize("same_name", ["apart", "together"])
+def test_the_baselines_are_those_measured_alone(two_dogs, same_name):
+    data, _ = two_dogs
+    found = evaluate_segmentation(Answers({}), data, same_name=same_name).baseline_jaccards
+    for name, baseline in (("all foreground", all_foreground), ("box in the middle", centre_box)):
+        assert found[name] == pytest.approx(evaluate_segmentation(baseline, data, same_name=same_name).jaccard)
+
+
 def test_every_clip_is_asked_for_all_categories_or_for_its_own_names(two_dogs):
     data, _ = two_dogs
     answers = Answers({})
