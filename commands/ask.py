@@ -6,9 +6,11 @@ from typing import Annotated
 import torch
 import typer
 
+from ..modeling_pyratok.chunks import check_chunk_frames
 from ..modeling_pyratok.video_reading import VideoReader
 from ..pipelines.question_answering_loading import load_question_answering
-from ..pipelines.video_tokens_of import is_token_path
+from ..pipelines.question_answering_pipeline import check_numbers, check_question
+from ..pipelines.video_tokens_of import check_seconds, is_token_path
 from .errors_for_people import argument_errors, memory_errors
 from .model_use import be_quiet, place
 from .options import ChunkFrames, Device, Model, parse_levels
@@ -51,9 +53,14 @@ def ask(
 
     Example: `pyratok ask clip.mp4 "What is in the video?" --choice "a rabbit" --choice "a car"`
     """
-    if not is_token_path(clip):
-        VideoReader(clip).close()  # what cannot be read is said before the seconds that loading takes
+    with argument_errors():  # before the seconds that loading takes
+        check_question(question, choice or None)
+        check_numbers(max_words, temperature)
+        check_seconds(start, end)
+        check_chunk_frames(chunk_frames)
     chosen = parse_levels(levels)
+    if not is_token_path(clip):
+        VideoReader(clip).close()
     be_quiet()
     pipeline = place(load_question_answering(model, projector), None, device)
     with argument_errors(), memory_errors("give a shorter or smaller clip, or fewer --levels"):

@@ -3,12 +3,15 @@
 import hashlib
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -16,6 +19,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    modeling_gguf_pytorch_utils,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -97,5 +101,20 @@ def load_language_model(id_or_folder: str | os.PathLike[str]) -> tuple[PreTraine
     if options:
         options["config"] = config  # else the whole file is read for it once more
     kind = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
-    model = complete_model(kind, name, source, dtype=dtype, **options)
+    with _bar_that_can_be_disabled():
+        model = complete_model(kind, name, source, dtype=dtype, **options)
     return model.eval().requires_grad_(False), tokenizer
+
+
+@contextmanager
+def _bar_that_can_be_disabled() -> Iterator[None]:
+    """The bar over a GGUF file's tensors obeys `transformers.logging.disable_progress_bar`, as transformers' other bars do.
+
+    By itself, in transformers 5.23, it is shown always.
+    """
+    bar = modeling_gguf_pytorch_utils.tqdm
+    modeling_gguf_pytorch_utils.tqdm = transformers.logging.tqdm
+    try:
+        yield
+    finally:
+        modeling_gguf_pytorch_utils.tqdm = bar

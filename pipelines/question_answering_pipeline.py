@@ -159,8 +159,8 @@ class PyraTokQuestionAnsweringPipeline(RootRepository, DiffusionPipeline):
         Raises ValueError for an empty question, fewer than two choices, an empty one, a wrong number, levels that are not
         there, and as `tokens_from` does; TypeError for what is no text or no video; VideoReadError for an unreadable file.
         """
-        _check_texts(question, choices)
-        _check_numbers(max_new_tokens, temperature)
+        check_question(question, choices)
+        check_numbers(max_new_tokens, temperature)
         if levels is not None:
             chosen_levels(self.vq_model, levels)
         tokens = tokens_from(
@@ -193,7 +193,7 @@ class PyraTokQuestionAnsweringPipeline(RootRepository, DiffusionPipeline):
         What the language model expects anyway: answers from a video have to be better than those that score highest here.
         Raises ValueError and TypeError as a call does.
         """
-        _check_texts(question, choices)
+        check_question(question, choices)
         found = self._blind_scores(question, choices).cpu()
         self.maybe_free_model_hooks()
         return found
@@ -253,7 +253,8 @@ def _check_language_model(projector: PyraTokTokenProjector, language_model: PreT
         )
 
 
-def _check_texts(question: Any, choices: Any) -> None:
+def check_question(question: Any, choices: Any) -> None:
+    """Raises ValueError and TypeError for a question or choices that a call does not take."""
     if not isinstance(question, str):
         raise TypeError(f"a question is a string, got {type(question).__name__}")
     if not question.strip():
@@ -266,7 +267,8 @@ def _check_texts(question: Any, choices: Any) -> None:
         raise ValueError(f"choices are at least two answers, none of them empty, got {list(choices)!r:.200}")
 
 
-def _check_numbers(max_new_tokens: Any, temperature: Any) -> None:
+def check_numbers(max_new_tokens: Any, temperature: Any) -> None:
+    """Raises ValueError for numbers that a call does not take."""
     if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is a whole number from 1 up, got {max_new_tokens!r}")
     if not 0 <= temperature < math.inf:

@@ -3,6 +3,10 @@
 import pytest
 from asking_repository import save_asking_repository
 
+from pyratok import PyraTokError
+from pyratok.configuration.configuration_token_projector import PyraTokTokenProjectorConfig
+from pyratok.modeling_pyratok.token_projector import PyraTokTokenProjector
+from pyratok.pipelines.language_model_loading import PACKAGED
 from pyratok.pipelines.question_answering_loading import load_question_answering
 
 QUESTION = "what is it?"
@@ -41,6 +45,31 @@ def test_a_stretch_and_a_projector_of_its_own(run, film, repository, model_folde
     assert one == run("ask", film, QUESTION, *options, "--model", repository, "--projector", repository).stdout
     other = run("ask", film, QUESTION, *options, "--model", repository, "--no-calibrate").stdout
     assert one != other
+
+
+def test_what_no_model_allows_is_said_before_one_is_loaded(refused, film):
+    for arguments, message in (
+        ((" ",), "question is empty"),
+        ((QUESTION, "--choice", "a"), "at least two"),
+        ((QUESTION, "--temperature", "-1"), "temperature is a number from 0 up"),
+        ((QUESTION, "--start", "3", "--end", "2"), "end comes after start"),
+        ((QUESTION, "--chunk-frames", "3"), "chunk_frames"),
+        ((QUESTION, "--levels", "one"), "--levels takes level numbers"),
+    ):
+        assert message in refused("ask", film, *arguments, "--model", "no/such/model")
+
+
+@pytest.mark.slow
+def test_a_packaged_language_model_is_loaded_without_a_bar(run, film, tmp_path):
+    try:
+        PACKAGED["smollm2-135m"].file()
+    except PyraTokError as problem:
+        pytest.skip(str(problem))
+    folder = save_asking_repository(tmp_path) / "projector"
+    config = PyraTokTokenProjectorConfig.from_pretrained(folder)
+    config.language_model, config.language_hidden_size = "smollm2-135m", 576
+    PyraTokTokenProjector(config).save_pretrained(folder)
+    assert run("ask", film, QUESTION, "--model", tmp_path, "--max-tokens", 1).stderr == ""
 
 
 def test_bad_input(refused, film, repository, model_folder):
