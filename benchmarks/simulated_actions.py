@@ -52,7 +52,6 @@ ACTIONS = (
     Action("shooting", "shoots", shoots=True),
     Action("standing still", "stands still"),
 )
-ACTION_OF = {action.name: action for action in ACTIONS}
 TURNS = tuple(action for action in ACTIONS if action.turn)
 OTHERS = tuple(action for action in ACTIONS if not action.turn)
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from camera_motion import motions_of
-from simulated_actions import ACTION_OF, ACTIONS, Stretch, draw_long_script
+from simulated_actions import ACTIONS, Stretch, draw_long_script
 from simulated_building import FIELD_OF_VIEW, Scene, draw_kinds, draw_scene, source_of
 from simulated_clips import draw_clip
 from simulated_recording import HEIGHT, WIDTH, record_scene
 from simulated_rooms import Room
 from simulated_things import KIND_OF, KINDS, MONSTERS, Thing
 
+ACTION_OF = {action.name: action for action in ACTIONS}
 ROOM = Room("stone", "a grey floor", "GRAY1", "FLAT19", "CEIL1_1", -700, -700, 700, 700, 0, 160, 230)
 
 

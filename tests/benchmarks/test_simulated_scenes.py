@@ -12,7 +12,7 @@ import simulated_clips
 import simulated_scenes
 import torch
 from camera_motion import motions_of
-from simulated_actions import ACTION_OF, ACTIONS, FRAMES_PER_SECOND
+from simulated_actions import ACTIONS, FRAMES_PER_SECOND
 from simulated_building import (
     PARTS,
     TRAIN_PARTS,
@@ -154,7 +154,7 @@ def test_times_are_exact(folder: Path):
 
 def test_classification(folder: Path):
     data = read_class_folders(folder / "classification")
-    assert len(data.videos) == 2 and set(data.labels) <= set(ACTION_OF)
+    assert len(data.videos) == 2 and set(data.labels) <= {action.name for action in ACTIONS}
     for video in data.videos:
         index = int(video.video.stem.split("_")[-1])
         clip = drawn("classification", index)
