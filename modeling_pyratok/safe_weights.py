@@ -1,6 +1,7 @@
 """Weights come from safetensors files in the model's own folder, whatever else lies there."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +10,9 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from .errors import PyraTokError
 from .json_objects import read_json_object
+
+SHARD = re.compile(r"[^/\\]*\.safetensors")
+"""A shard's name: a safetensors file, and of no other folder on any system."""
 
 MOST_MISSING = 2**28
 """Numbers, a gigabyte of them, that a configuration may ask for beyond what the weights' files hold."""
@@ -43,7 +47,7 @@ class SafeWeights:
 
 
 def check_shards(folder: Path) -> None:
-    """Raises ValueError if an index of shards in a folder names files that do not lie beside it."""
+    """Raises ValueError if an index of shards in a folder names anything but safetensors files beside it."""
     for index in folder.glob(SAFE_WEIGHTS_INDEX_NAME.replace(".index", ".index*")):
         shard_names(index)
 
@@ -51,13 +55,13 @@ def check_shards(folder: Path) -> None:
 def shard_names(index: Path, largest: int | None = None) -> list[str]:
     """The files that an index of shards names, each once, in order.
 
-    Raises ValueError if it is none, has more than `largest` bytes, or names files that do not lie beside it.
+    Raises ValueError if it is none, has more than `largest` bytes, or names anything but safetensors files beside it.
     """
     try:
         shards = read_json_object(index, largest)["weight_map"].values()
-        outside = next((name for name in shards if Path(name).name != name), None)
+        outside = next((name for name in shards if not SHARD.fullmatch(name)), None)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ValueError(f"{str(index)!r} is no index of shards: {problem}") from problem
     if outside is not None:
-        raise ValueError(f"{str(index)!r} names {outside!r}, which does not lie beside it")
+        raise ValueError(f"{str(index)!r} names {outside!r}, which does not lie beside it as a safetensors file")
     return sorted(set(shards))

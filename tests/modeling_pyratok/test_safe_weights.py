@@ -66,6 +66,19 @@ def test_an_index_names_no_file_elsewhere(folder, tmp_path, tiny_model, name):
             AutoModel.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("name", ["..", ".", "", "..\\outside.safetensors", "pytorch_model.bin"])
+def test_an_index_names_safetensors_alone(folder, tiny_model, name):
+    tiny_model.save_pretrained(folder, max_shard_size="50KB")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    index = folder / "model.safetensors.index.json"
+    found = json.loads(index.read_text())
+    found["weight_map"][next(iter(found["weight_map"]))] = name
+    index.write_text(json.dumps(found))
+    for load in (AutoModel.from_pretrained, load_model):
+        with pytest.raises(ValueError, match="does not lie beside it as a safetensors file"):
+            load(folder)
+
+
 def test_parts_beside_the_tokenizer_are_as_careful(tmp_path):
     torch.manual_seed(0)
     alignment = pyratok.PyraTokTextAlignment(pyratok.PyraTokTextAlignmentConfig.tiny())
