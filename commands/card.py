@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ..hub_cards.model_card import CARD_FILE, write_model_card
+from ..hub_cards.model_card import write_model_card
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.short_cards import CARD_FILE
 from .model_use import be_quiet
 
 
@@ -17,7 +18,11 @@ def card(
         str | None, typer.Option("--repo-id", help="What users will load it by. Default: the folder's name.")
     ] = None,
     licence: Annotated[
-        str | None, typer.Option("--license", help="Of the weights, as the Hub names it: apache-2.0, cc-by-4.0 ...")
+        str | None,
+        typer.Option(
+            "--license",
+            help="Of the weights, as the Hub names it: apache-2.0, cc-by-4.0 ... The Hub checks it, when the card is pushed.",
+        ),
     ] = None,
     notes: Annotated[
         str | None,

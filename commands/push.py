@@ -1,19 +1,22 @@
 """`pyratok push`: a model with all that belongs to it to the Hub."""
 
+import contextlib
 import json
 import shutil
 import sys
 import tempfile
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from huggingface_hub import ModelCard
 from huggingface_hub.utils import disable_progress_bars
 
 from ..hub_cards.model_card import model_card
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.repository_upload import upload_repository
+from ..modeling_pyratok.short_cards import CARD_FILE
 from ..pipelines.bundled_model import BUNDLED_ID, resolve_model
 from ..pipelines.model_loading import check_component, check_model
 from ..pipelines.remote_pipelines import INDEX, add_remote_code
@@ -47,23 +50,33 @@ def push(
     be_quiet()
     if not sys.stderr.isatty():
         disable_progress_bars()
-    with tempfile.TemporaryDirectory() as stage, hub_errors(f"push to {repo_id!r}"):
-        _gather(model, Path(stage))
-        if with_code:
-            add_remote_code(stage)
-        # Parts of another tokenizer, which lay there before, would be loaded beside this one.
-        stale = [f"{part}/*" for part in PARTS if not Path(stage, part).is_dir()]
-        stale += [] if Path(stage, INDEX).is_file() else [INDEX]
-        make_card = partial(model_card, stage)
-        address = upload_repository(
-            stage, repo_id, revision, private or None, commit_message=message, make_card=make_card, replaced=stale
-        )
-        sizes = [path.stat().st_size for path in Path(stage).rglob("*") if path.is_file()]
+    with tempfile.TemporaryDirectory() as folder, hub_errors(f"push to {repo_id!r}"):
+        stage = Path(folder)
+        sources = _gather(model, stage)
+
+        def make_card(full_id: str) -> ModelCard:
+            card = model_card(stage, full_id)
+            card.save(stage / CARD_FILE)  # to be counted with the others
+            return card
+
+        with _named_by_source(sources):
+            if with_code:
+                add_remote_code(stage)
+            # Parts of another tokenizer, which lay there before, would be loaded beside this one.
+            stale = [f"{part}/*" for part in PARTS if not (stage / part).is_dir()]
+            stale += [] if (stage / INDEX).is_file() else [INDEX]
+            address = upload_repository(
+                stage, repo_id, revision, private or None, commit_message=message, make_card=make_card, replaced=stale
+            )
+        sizes = [path.stat().st_size for path in stage.rglob("*") if path.is_file()]
     typer.echo(f"pushed {len(sizes)} files, {sum(sizes) / 1e6:,.1f} MB, to {address}")
 
 
-def _gather(model: str, stage: Path) -> None:
-    """Put a whole repository into `stage`; large files are links. Raises PyraTokError if a part is not complete."""
+def _gather(model: str, stage: Path) -> dict[Path, Path]:
+    """Put a whole repository into `stage`; large files are links. Returns the folders there, with those that they are from.
+
+    Raises PyraTokError if a part is not complete.
+    """
     tokenizer = tokenizer_folder(model)
     if model != BUNDLED_ID and not tokenizer.is_dir():
         raise PyraTokError(f"there is no folder {model!r}; give that of a model")
@@ -78,6 +91,19 @@ def _gather(model: str, stage: Path) -> None:
         if (part / "config.json").is_file():
             check_component(part)
         _copy(part, stage / name)
+    return {stage: source, **{stage / name: part for name, part in parts.items()}}
+
+
+@contextlib.contextmanager
+def _named_by_source(sources: Mapping[Path, Path]) -> Iterator[None]:
+    """Errors of the block name the folders of the user instead of those that the files were gathered in."""
+    try:
+        yield
+    except PyraTokError as problem:
+        said = str(problem)
+        for folder in sorted(sources, key=lambda folder: -len(folder.parts)):  # those inside first
+            said = said.replace(str(folder), str(sources[folder]))
+        raise PyraTokError(said) from problem
 
 
 def _named_parts(source: Path) -> set[str]:
@@ -89,7 +115,7 @@ def _named_parts(source: Path) -> set[str]:
     except (OSError, ValueError, RecursionError) as problem:
         raise PyraTokError(f"{str(source / INDEX)!r} cannot be read: {problem}") from problem
     named = {name for name, value in index.items() if isinstance(value, list)} if isinstance(index, dict) else set()
-    return {name for name in {*PARTS, *named} if Path(name).name == name}
+    return {name for name in {*PARTS, *named} if name.isidentifier()}  # what diffusers passes as an argument's name
 
 
 def _copy(source: Path, target: Path) -> None:

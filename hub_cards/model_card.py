@@ -18,11 +18,12 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import PyraTokError
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
+from ..modeling_pyratok.short_cards import CARD_FILE
 from .card_figures import read_figures, render
+from .dataset_card import licence_metadata
 from .evaluation_results import evaluation_results
 from .model_facts import ModelFacts, model_facts
 
-CARD_FILE = "README.md"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 BUNDLED_NOTES = TEMPLATES / "bundled"
 """What the card of the bundled model says beyond its files."""
@@ -45,7 +46,8 @@ def model_card(
     Args:
         folder: with `config.json`, weights, parts beside (`prior/` ...), and figures (`evaluation.json` ...).
         repo_id: what users will load it by; by default the name of the folder.
-        licence: of the weights, by its identifier on the Hub, "apache-2.0" for example; without it the card names none.
+        licence: of the weights, by its identifier on the Hub, "apache-2.0" for example; without it the card names none. Which
+            identifiers there are the Hub alone knows: it refuses a card with another one.
         notes: a folder with Markdown files of the names in NOTES (BUNDLED_NOTES are those of the bundled model).
 
     Returns:
@@ -75,7 +77,7 @@ def card_data(name: str, facts: ModelFacts, licence: str | None, results: list[E
     tags = ["pyratok", "video-tokenizer", *(["text-to-video"] if "prior" in parts else [])]
     named = {"model_name": name, "eval_results": results} if results else {}
     return ModelCardData(
-        license=licence,
+        **({} if licence is None else licence_metadata(licence)),
         library_name="pyratok",
         pipeline_tag="video-to-video",
         tags=tags,

@@ -20,7 +20,7 @@ from .hub_reasons import reason_of_hub
 from .json_objects import read_json_object
 from .lora import ADAPTER, add_lora, lora_layers
 from .repository_upload import upload_repository
-from .weights_file import LARGEST_CONFIG, WeightsFile, check_shapes, shown
+from .weights_file import DTYPES, LARGEST_CONFIG, WeightsFile, check_shapes, shown
 from .weights_fingerprint import fingerprint
 
 PREFIX = "base_model.model.encoder."
@@ -37,17 +37,22 @@ CARD_TEXT = """
 # {name}
 
 LoRA for the encoder of a [PyraTok](https://arxiv.org/abs/2601.16210) tokenizer, rank {rank}, in the format of peft. It belongs
-to the encoder whose fingerprint stands in the weights' metadata, and goes onto no other.
+to the encoder with the fingerprint `{base}`
+(`model.encoder_fingerprint()` tells it), and goes onto no other.
 
 ```python
-model.load_lora("{repo}")  # of a `PyraTokModel` around that VAE
+import pyratok
+
+base = "OWNER/NAME"  # a model with that encoder, on the Hub or in a folder
+model = pyratok.PyraTokModel.from_pretrained(base)
+model.load_lora("{repo}")
 ```
 """
 
 
-def _card(rank: int, repo_id: str) -> ModelCard:
+def _card(rank: int, base: str, repo_id: str) -> ModelCard:
     data = ModelCardData(library_name="peft", tags=["pyratok", "lora"])
-    text = CARD_TEXT.format(name=repo_id.split("/")[-1], repo=repo_id, rank=rank)
+    text = CARD_TEXT.format(name=repo_id.split("/")[-1], repo=repo_id, rank=rank, base=base)
     return ModelCard(f"---\n{data.to_yaml()}\n---\n{text}")
 
 
@@ -78,15 +83,27 @@ class LoraFiles:
         Args:
             save_directory: created if it does not exist.
             dtype: of the file, `torch.bfloat16` for half the size; by default that of the factors, and nothing is rounded.
-            push_to_hub: whether to upload the folder as well.
+            push_to_hub: whether to upload the folder as well, with a card, which is not written into the folder.
             kwargs: for the upload: `repo_id`, by default the folder's name, `revision`, `private`, `token`, `commit_message`.
 
         Raises:
-            PyraTokError: if the model has no LoRA, or the folder cannot be written.
+            TypeError: for `kwargs` without `push_to_hub`.
+            PyraTokError: if the model has no LoRA, if `dtype` is none of float32, bfloat16 and float16, or if the folder cannot
+                be written.
         """
+        if kwargs and not push_to_hub:
+            raise TypeError(
+                f"save_lora() got unexpected arguments: {', '.join(kwargs)}; those of an upload need push_to_hub=True"
+            )
         layers = dict(lora_layers(self.backbone.encoder))
         if not layers:
             raise PyraTokError("the model has no LoRA: its lora_rank is 0")
+        own = {layer.lora_A[ADAPTER].weight.dtype for layer in layers.values()}
+        for stored in own if dtype is None else {dtype}:
+            if stored not in DTYPES.values():
+                raise PyraTokError(
+                    f"LoRA is stored in torch.float32, torch.bfloat16 or torch.float16, not in {stored!r}: give one as dtype"
+                )
         folder, base = Path(save_directory), self.encoder_fingerprint()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +120,7 @@ class LoraFiles:
         LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, inference_mode=True).save_pretrained(str(folder))
         if push_to_hub:
             repo_id = kwargs.pop("repo_id", folder.resolve().name)
-            upload_repository(folder, repo_id, make_card=functools.partial(_card, rank), **kwargs)
+            upload_repository(folder, repo_id, make_card=functools.partial(_card, rank, base), **kwargs)
 
     def load_lora(
         self,

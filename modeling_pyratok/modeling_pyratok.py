@@ -38,6 +38,7 @@ from .lora_files import LoraFiles
 from .outputs import PyraTokDecoderOutput, PyraTokEncoderOutput, PyraTokOutput
 from .residual_quantizer import ResidualQuantizer, ResidualSum
 from .safe_weights import SafeWeights
+from .shares_card import SharesCard
 from .streaming_state import StreamingState
 from .tiling import Tile, blend_tiles, plan_tiles
 from .token_grids import TEMPORAL_STRIDE, level_grids, padded_size
@@ -49,7 +50,7 @@ PASSED_BY_TRANSFORMERS = frozenset(("output_attentions", "num_items_in_batch"))
 """What transformers' utilities and its Trainer hand to every `forward`; here it has no effect."""
 
 
-class PyraTokPreTrainedModel(SafeWeights, SharesCode, PreTrainedModel):
+class PyraTokPreTrainedModel(SafeWeights, SharesCard, SharesCode, PreTrainedModel):
     """What transformers needs to know about PyraTok models."""
 
     config_class = PyraTokConfig

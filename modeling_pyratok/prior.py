@@ -20,6 +20,7 @@ from .null_text import with_null_text
 from .prior_inputs import PriorInputs, SequencePositions
 from .prior_layout import PriorLayout, prior_layout
 from .safe_weights import SafeWeights
+from .shares_card import SharesCard
 from .token_grids import level_grids
 from .weight_initialization import initialize_module
 
@@ -45,7 +46,7 @@ class PyraTokPriorOutput(ModelOutput):
     log_probabilities: tuple[torch.Tensor | None, ...] | None = None
 
 
-class PyraTokPrior(SafeWeights, SharesCode, PreTrainedModel):
+class PyraTokPrior(SafeWeights, SharesCard, SharesCode, PreTrainedModel):
     """p(tokens | text), token by token: `text <SOI> level <Q-SEP> level ...`, in the order of `config.level_order`.
 
     Tokens enter as their bits, through a projection that all levels share (in training that of the tokenizer, see

@@ -18,6 +18,7 @@ from ..configuration.remote_code import SharesCode
 from .binary_codebook import BinaryCodebook, codes_to_bits
 from .input_checks import check_levels
 from .safe_weights import SafeWeights
+from .shares_card import SharesCard
 from .token_context import TokenContext
 from .weight_initialization import initialize_module
 
@@ -25,7 +26,7 @@ CODES_PER_LEVEL = 64
 """Tokens of a level whose codes the text-codebook term looks at in a step."""
 
 
-class PyraTokTextAlignment(SafeWeights, SharesCode, PreTrainedModel):
+class PyraTokTextAlignment(SafeWeights, SharesCard, SharesCode, PreTrainedModel):
     """Tokens and captions in one space of the text encoder's width.
 
     Tokens, each a code through the shared codebook projection, come together on one grid, look at their neighbours, and each

@@ -18,6 +18,7 @@ from ..configuration.remote_code import SharesCode
 from .binary_codebook import BinaryCodebook
 from .input_checks import check_levels
 from .safe_weights import SafeWeights
+from .shares_card import SharesCard
 from .weight_initialization import initialize_module
 
 FREQUENCIES = 4
@@ -27,7 +28,7 @@ TOKENS_AT_ONCE = 2**16
 """Tokens whose features are in memory at the same time, if a frame has no more."""
 
 
-class PyraTokTokenProjector(SafeWeights, SharesCode, PreTrainedModel):
+class PyraTokTokenProjector(SafeWeights, SharesCard, SharesCode, PreTrainedModel):
     """Codes of any subset of levels -> the prefix of a language model, (B, P, language_hidden_size).
 
     A token is its code through the codebook projection that all levels share, an offset for its level, and a layer. These

@@ -14,6 +14,7 @@ from ..configuration.remote_code import SharesCode
 from .errors import PyraTokError
 from .media_opening import VideoSource
 from .pixel_values import frames_to_values, values_to_frames
+from .shares_card import SharesCard
 from .video_frames import over_black
 from .video_reading import VideoReader, read_video
 
@@ -21,7 +22,7 @@ ROUNDING = 1e-5
 """How far a value in [0, 1] may lie outside for the rounding of whatever computed it."""
 
 
-class PyraTokVideoProcessor(SharesCode, VideoProcessorMixin):
+class PyraTokVideoProcessor(SharesCard, SharesCode, VideoProcessorMixin):
     """Turns videos into `pixel_values_videos` and back. Nothing is resized, cropped or sampled.
 
     A video is one of

@@ -15,6 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 from ..hub_cards.dataset_card import licence_metadata
 from ..hub_cards.dataset_facts import TokenKind
 from ..modeling_pyratok.errors import PyraTokError
+from ..modeling_pyratok.hub_checks import check_not_public
 from ..modeling_pyratok.optional_libraries import needs_extra
 from .dataset_folder import write_card
 from .folders_aside import folder_aside
@@ -55,7 +56,8 @@ class HubTarget:
         self._check_licence()
         with contextlib.suppress(RepositoryNotFoundError):
             api.auth_check(repo_id, repo_type=KIND, write=True)
-            self.check_visibility(api, repo_id)
+        if self.private:
+            check_not_public(api, repo_id, KIND)
 
     def check_tokens(self, kind: TokenKind) -> None:
         """Ask the Hub whether tokens of this kind can come beside what is there, other splits and a card.
@@ -99,13 +101,6 @@ class HubTarget:
                     "https://huggingface.co/docs/hub/repositories-licenses names"
                 ) from problem
 
-    def check_visibility(self, api: HfApi, repo_id: str) -> None:
-        """Raise PyraTokError if the dataset, by its full id, is public and is not to be."""
-        if self.private and not api.repo_info(repo_id, repo_type=KIND).private:
-            raise PyraTokError(
-                f"the dataset {self.repo_id!r} is there and is public; push without --private, or elsewhere"
-            )
-
 
 def push_token_files(
     files: Mapping[str, Path], target: HubTarget, place: Path, progress: Progress = iter
@@ -128,7 +123,8 @@ def push_token_files(
         api = HfApi()
         created = api.create_repo(target.repo_id, repo_type=KIND, private=target.private or None, exist_ok=True)
         repo_id = created.repo_id
-        target.check_visibility(api, repo_id)
+        if target.private:
+            check_not_public(api, repo_id, KIND)
         state = HubState.now(api, repo_id)
         others = state.shards()
         earlier = others.pop(target.split, [])

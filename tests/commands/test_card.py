@@ -19,6 +19,8 @@ def test_a_card_is_written_and_not_replaced_unasked(run, refused, own_model):
     assert card.data.license == "cc-by-4.0"
     assert "me/mine" in card.text
     assert "--force replaces it" in refused("card", own_model)
+    run("card", own_model, "--license", "other", "--force")
+    assert "license_name" in (own_model / "README.md").read_text("utf-8")
     run("card", own_model, "--repo-id", "me/other", "--force")
     assert "me/other" in ModelCard.load(own_model / "README.md").text
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from child_processes import run_python
 from tiny_repository import save_tiny_repository, tiny_text_to_video
 
+from pyratok.pipelines.bundled_model import BUNDLED_FOLDER
+
 PUSH = """
 import json, sys
 from typer.testing import CliRunner
@@ -99,3 +101,45 @@ def test_what_is_no_whole_model_is_not_pushed(refused, model_folder, tmp_path):
     for index in ("[]", '{"_class_name": "x\\nimport os"}', '{"_class_name": null}', '{"a": ["b"]}', "{"):
         (linked / "model_index.json").write_text(index)
         assert "model_index.json" in refused("push", linked, "tester/x", "--with-code")
+
+
+def test_what_cannot_be_pushed_leaves_the_hub_as_it_was(hub, tmp_path, model_folder):
+    for name in ("mine", "foreign", "unlicensed", "stage/model"):
+        shutil.copytree(model_folder, tmp_path / name)
+    for name in ("foreign", "stage/model"):
+        shutil.copy(BUNDLED_FOLDER / "evaluation.json", tmp_path / name)
+    (tmp_path / "unlicensed" / "README.md").write_text("---\nlicense: nonsense\n---\n\n# Mine\n")
+    (tmp_path / "stage" / "prior").mkdir()
+    lines = [
+        ["push", "mine", "tester/public"],
+        ["push", "mine", "tester/public", "--private", "--message", "secret"],
+        ["push", "mine", "public", "--private", "--message", "secret"],
+        ["push", "foreign", "tester/foreign"],
+        ["push", "stage", "tester/foreign"],
+        ["push", "unlicensed", "tester/unlicensed"],
+    ]
+    told = pushed(tmp_path, hub.environment(tmp_path / "home"), *lines)
+    assert [code for code, *_ in told] == [0, 2, 2, 2, 2, 2]
+    assert all(said.startswith("Error: ") and said.count("\n") == 1 for _, _, said in told[1:])
+    assert "the model 'tester/public' is there and is public" in told[1][2] and told[1][2] == told[2][2]
+    assert "Error: 'foreign/evaluation.json' was measured of other weights" in told[3][2]
+    assert "Error: 'stage/model/evaluation.json' was measured of other weights" in told[4][2]
+    assert "the Hub refuses the metadata of the card, README.md: unknown license 'nonsense'" in told[5][2]
+    assert [known.repo_id for known in hub.repositories.of_type("model")] == ["tester/public"]
+    assert hub.commit("tester/public").title == "Upload PyraTok"
+
+
+def test_components_are_named_by_words_alone(hub, tmp_path, model_folder):
+    shutil.copytree(model_folder, tmp_path / "outer" / "model")
+    shutil.copytree(model_folder, tmp_path / "outer" / "model" / "a-b")
+    (tmp_path / "outer" / "victim.txt").write_text("of the folder above")
+    (tmp_path / "temporary").mkdir()
+    index = tmp_path / "outer" / "model" / "model_index.json"
+    index.write_text(
+        json.dumps({**json.loads(index.read_text()), "..": ["diffusers", "A"], "a-b": ["diffusers", "A"]})
+    )
+    environment = hub.environment(tmp_path / "home", TMPDIR=str(tmp_path / "temporary"))
+    (told,) = pushed(tmp_path, environment, ["push", "outer/model", "tester/model"])
+    assert told[0] == 0, told
+    assert not list((tmp_path / "temporary").rglob("victim.txt"))
+    assert not [name for name in hub.files("tester/model") if "victim" in name or "a-b" in name]

@@ -138,6 +138,12 @@ def test_a_new_model_has_a_card_that_claims_nothing(folder):
     assert FIGURE.findall(card.text.split("## Measured")[1]) == []
 
 
+def test_a_licence_of_ones_own_has_a_name(folder):
+    card = model_card(folder, licence="other")
+    assert (card.data.license, card.data.license_name) == ("other", "see-credits")
+    assert metadata_problems(str(card), "model") == []
+
+
 def test_a_residual_quantizer_is_not_said_to_look_at_text(tmp_path):
     config = pyratok.PyraTokConfig.residual(RESIDUAL_VAE, text_hidden_size=12, residual_text_sizes=(16, 8))
     pyratok.PyraTokModel(config).save_pretrained(tmp_path / "converted")

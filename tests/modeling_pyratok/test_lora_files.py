@@ -83,6 +83,24 @@ def test_a_smaller_file_if_asked_for(saved, tmp_path):
         assert torch.equal(tensors[name], exact.bfloat16())
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float64, torch.float8_e4m3fn, 3])
+def test_types_that_weights_have_not_are_refused(dtype, tmp_path):
+    with pytest.raises(PyraTokError, match=f"not in {dtype!r}"):
+        adapted(1).save_lora(tmp_path / "lora", dtype=dtype)
+    with pytest.raises(PyraTokError, match=r"not in torch\.float64: give one as dtype"):
+        adapted(1).double().save_lora(tmp_path / "lora")
+    assert not (tmp_path / "lora").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"dtyp": torch.bfloat16}, {"repo_id": "me/mine"}, {"private": True, "token": "x"}]
+)
+def test_arguments_that_would_be_ignored_are_refused(options, tmp_path):
+    with pytest.raises(TypeError, match=f"unexpected arguments: {', '.join(options)}; .* need push_to_hub=True"):
+        adapted(1).save_lora(tmp_path / "lora", **options)
+    assert not (tmp_path / "lora").exists()
+
+
 def test_full_size_takes_less_than_30_megabytes(tmp_path):
     """Only LoRA is materialized; 150 million weights of the encoder stay without memory, and without a fingerprint."""
     with torch.device("meta"):
