@@ -39,6 +39,7 @@ def test_reads_splits(tmp_path, validation):
     assert data.splits == ("train", "validation", "test")
     assert [video.video.name for video in data.of_split("train")] == ["a.mp4", "b.mp4"]
     assert [(video.video.name, video.label) for video in data.of_split("validation")] == [("c.mp4", "judo")]
+    assert data.measured_split == "validation" and data.measured == data.of_split("validation")
 
 
 def test_a_class_may_be_called_as_a_split(tmp_path):

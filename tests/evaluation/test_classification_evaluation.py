@@ -131,6 +131,8 @@ def test_what_a_probe_cannot_use_is_named():
     assert evaluation.test.unreadable == {"val/archery_2.mp4": "'archery_2.mp4' is damaged."}
     with pytest.raises(PyraTokError, match="no training video that can be read has the labels diving"):
         evaluate_linear_probe(features_of, training, films("val", diving=1), seed=0)
+    with pytest.raises(PyraTokError, match="1 of 5 videos to measure are also those .* 'train/archery_0.mp4'"):
+        evaluate_linear_probe(features_of, training, [*VIDEOS, *films("train", archery=1)], seed=0)
     with pytest.raises(ValueError, match=r"features of every video must be \(D,\)"):
         evaluate_linear_probe(lambda path: torch.zeros(int(path.stem[-1]) + 1), training, VIDEOS, seed=0)
     with pytest.raises(ValueError, match=r"features of every video must be \(D,\)"):

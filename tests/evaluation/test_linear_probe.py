@@ -1,5 +1,6 @@
 """The linear probe: it learns, it is scikit-learn's, and it stands by itself once it is saved."""
 
+import dataclasses
 import json
 import sys
 
@@ -85,6 +86,9 @@ def test_scores_are_the_same_after_saving_and_loading(tmp_path):
     again = tmp_path / "again.safetensors"
     loaded.save(again)
     assert again.read_bytes() == path.read_bytes()
+    assert (loaded.levels, loaded.fingerprint) == (None, None)
+    dataclasses.replace(probe, levels=(1, 3), fingerprint="ab").save(path)
+    assert (LinearProbe.load(path).levels, LinearProbe.load(path).fingerprint) == ((1, 3), "ab")
 
 
 def test_a_loaded_probe_does_not_need_scikit_learn(probe_file, monkeypatch):
@@ -104,8 +108,8 @@ def probe_file(tmp_path):
     return path
 
 
-def metadata_of(classes: object, version: object = 1) -> dict[str, str]:
-    return {"pyratok_linear_probe": json.dumps({"version": version, "classes": classes})}
+def metadata_of(classes: object, version: object = 1, **more: object) -> dict[str, str]:
+    return {"pyratok_linear_probe": json.dumps({"version": version, "classes": classes, **more})}
 
 
 def test_damaged_files_are_refused(tmp_path, probe_file):
@@ -125,6 +129,9 @@ def test_damaged_files_are_refused(tmp_path, probe_file):
         ({}, {"pyratok_linear_probe": "{"}, "is damaged"),
         ({}, metadata_of("abc"), "no list of classes"),
         ({}, metadata_of(list(LABELS), version=2), "its version is 2"),
+        ({}, metadata_of(list(LABELS), levels=[]), "its levels are"),
+        ({}, metadata_of(list(LABELS), levels=[1, "2"]), "its levels are"),
+        ({}, metadata_of(list(LABELS), fingerprint=7), "its fingerprint is 7"),
         ({}, metadata_of(["a", "a", "b"]), "each once"),
         ({}, metadata_of(["a", "b"]), "weight must be finite float64"),
         ({"extra": torch.zeros(1)}, metadata_of(list(LABELS)), "its tensors must be"),
