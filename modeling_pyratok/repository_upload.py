@@ -67,7 +67,7 @@ def upload_repository(
     address = api.create_repo(name, private=private, exist_ok=True)
     if revision is not None and not revision.startswith("refs/pr"):
         api.create_branch(address.repo_id, branch=revision, exist_ok=True)
-    added = _files(root)
+    added = {name: path for name, path in _files(root).items() if name != CARD_FILE}
     if card is not None:
         added[CARD_FILE] = card.encode("utf-8")
     there = api.list_repo_files(address.repo_id, revision=revision)

@@ -47,9 +47,10 @@ def short_card(folder: str | os.PathLike[str], repo_id: str) -> ModelCard:
         if kind not in WHAT:
             raise ValueError(f"{str(root)!r} holds no model of PyraTok: its {CONFIG} says model_type {kind!r}")
         autos["model"], what = "AutoModel", WHAT[kind]
+    options = {"model": _variant_option(root)}
     if any((root / name).is_file() for name in PROCESSORS):
         autos["processor"] = "AutoProcessor"
-    loads = [f'{name} = {auto}.from_pretrained("{repo_id}")' for name, auto in autos.items()]
+    loads = [f'{name} = {auto}.from_pretrained("{repo_id}"{options.get(name, "")})' for name, auto in autos.items()]
     data = ModelCardData(library_name="transformers", tags=["pyratok", "video", "video-tokenizer"])
     values = {
         "name": repo_id.split("/")[-1],
@@ -58,6 +59,13 @@ def short_card(folder: str | os.PathLike[str], repo_id: str) -> ModelCard:
         "loads": "\n".join(loads),
     }
     return ModelCard(f"---\n{data.to_yaml()}\n---\n{TEXT.format(**values)}")
+
+
+def _variant_option(root: Path) -> str:
+    """What `from_pretrained` has to be told if the weights lie there as one variant alone."""
+    variants = {path.name.split(".")[1].split("-")[0] for path in root.glob("model.*.safetensors")}
+    is_plain = any(root.glob("model.safetensors")) or any(root.glob("model-*.safetensors"))
+    return "" if is_plain or len(variants) != 1 else f', variant="{variants.pop()}"'
 
 
 def is_template(text: str) -> bool:

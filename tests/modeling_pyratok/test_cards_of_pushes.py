@@ -12,7 +12,7 @@ from loopback_hub import LoopbackHub
 COMMON = Path(__file__).parents[1] / "common"
 
 PUSH = """
-import json, os, re, sys
+import json, os, re, torch
 from diffusers.utils.hub_utils import load_or_create_model_card, populate_model_card
 from huggingface_hub import HfApi, ModelCard
 from pyratok import PyraTokError
@@ -49,6 +49,13 @@ for pusher, kind in ((model, "a-model"), (pipeline, "a-pipeline")):
         api.upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id=f"tester/{name}-{kind}")
         pusher.push_to_hub(f"tester/{name}-{kind}")
 
+for name, repo in (("template", "mine"), ("by-diffusers", "edited-a-pipeline")):
+    os.makedirs(name)
+    with open(f"{name}/README.md", "w") as file:
+        file.write(cards[name])
+    pipeline.save_pretrained(name, push_to_hub=True, repo_id=f"tester/{repo}")
+tiny_text_to_video().to(torch.float16).save_pretrained("half", variant="fp16", push_to_hub=True, repo_id="tester/half")
+
 told["refused"] = {}
 for name, push in {
     "model": lambda: model.push_to_hub("tester/model", private=True),
@@ -67,7 +74,7 @@ model.push_to_hub("secret", private=True)
 
 adapted(2).save_pretrained("base")
 told["ran"] = {}
-for name in ("model", "prior", "alignment", "processor", "pipeline", "lora"):
+for name in ("model", "prior", "alignment", "processor", "pipeline", "half", "mine", "lora"):
     (code,) = re.findall(r"^```python\\n(.*?)^```$", ModelCard.load(f"tester/{name}").text, re.MULTILINE | re.DOTALL)
     names = {}
     exec(compile(code.replace("OWNER/NAME", "base"), "card", "exec"), names)
@@ -113,7 +120,7 @@ def test_the_code_of_each_card_runs(pushed):
         "prior": ["PyraTokPrior"],
         "alignment": ["PyraTokTextAlignment"],
         "processor": ["PyraTokVideoProcessor"],
-        "pipeline": ["PyraTokModel", "PyraTokVideoProcessor"],
+        **dict.fromkeys(("pipeline", "half", "mine"), ["PyraTokModel", "PyraTokVideoProcessor"]),
         "lora": ["PyraTokModel"],
     }
     assert told["loaded"]
