@@ -21,14 +21,17 @@ from full_disk import FullDiskRefusal
 from generation_tab import generation_tab
 from masks_tab import masks_tab
 from reconstruction_tab import EXAMPLES, reconstruction_tab
+from shared_models import IS_BUNDLED
 from starlette.middleware import Middleware
 
 HERE = Path(__file__).parent
 INTRODUCTION = """
 # PyraTok
-A video in, discrete tokens out, the video back: four levels of tokens, from fine to coarse, about 0.2 bits per pixel.
+A video in, discrete tokens out, the video back: """
+ABOUT_THE_BUNDLED_MODEL = """four levels of tokens, from fine to coarse, about 0.2 bits per pixel.
 This is the small model that ships with the package.
 """
+ABOUT_ANOTHER_MODEL = "several levels of tokens, from fine to coarse.\n"
 SYSTEM_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
 """Those of the visitor's device: nothing is fetched from elsewhere."""
 
@@ -51,7 +54,7 @@ Gradio's own stand in it, so such scripts have to be allowed."""
 def build() -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="PyraTok", analytics_enabled=False, delete_cache=(600, SESSION_SECONDS)) as page:
-        gr.Markdown(INTRODUCTION)
+        gr.Markdown(INTRODUCTION + (ABOUT_THE_BUNDLED_MODEL if IS_BUNDLED else ABOUT_ANOTHER_MODEL))
         with gr.Tab("Reconstruct", id="reconstruct"):
             clip_folder = reconstruction_tab()
         with gr.Tab("Masks", id="masks"):

@@ -39,6 +39,9 @@ GENERATED_SIZES = ((48, 48), (64, 64), (64, 96))
 
 TAKES = (
     f"Videos, gifs and pictures up to {MAX_FILE_BYTES // 2**20} MB, {MAX_SECONDS:g} seconds and {MAX_FRAMES} frames; "
-    f"frames of more than {WORK_PIXELS:,} pixels are scaled down. The longest clip takes up to a minute on two cores."
+    f"frames of more than {WORK_PIXELS:,} pixels are scaled down."
 )
 """The limits, as the page says them."""
+
+LONGEST_WAIT = "The longest clip takes up to a minute on two cores."
+"""Of the bundled model."""

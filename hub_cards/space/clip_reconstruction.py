@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from clip_reading import Clip
 from reconstruction_files import Reconstruction, Step
+from shared_models import MODEL
 from shown_videos import write_shown
 
 from pyratok import PyraTokModel, TokenCollector, VideoTokens
@@ -71,7 +72,7 @@ def _encoded(model: PyraTokModel, clip: Clip, progress: _Progress) -> VideoToken
     for piece in model.encode_stream(values, chunk_frames=CHUNK_FRAMES):
         collector.add(piece.video_codes, piece.video_size)
         progress.add(piece.video_size[0], "encoding")
-    return collector.tokens(clip.fps, model.name_or_path, model.weights_fingerprint())
+    return collector.tokens(clip.fps, MODEL, model.weights_fingerprint())  # the model's own name is a folder here
 
 
 def _step(

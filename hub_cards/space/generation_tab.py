@@ -8,7 +8,7 @@ import gradio as gr
 from clip_limits import GENERATED_FRAMES, GENERATED_SIZES, MAX_TEXT, SESSION_SECONDS
 from PIL import Image
 from session_folders import new_folder, remove_folder
-from shared_models import MODEL_WORK, shared_models
+from shared_models import IS_BUNDLED, MODEL_WORK, shared_models
 from shown_errors import shown, shown_errors
 from shown_videos import enlarged, write_shown
 from stepwise_generation import News, Wish, generate_stepwise
@@ -18,6 +18,11 @@ SIZES = {f"{width} x {height}": (height, width) for height, width in GENERATED_S
 LARGEST_SEED = 2**32 - 1
 WAITING, DONE, STOPPED = "waiting for the model", "done", "stopped"
 """How the status begins, before and after."""
+
+WHAT_IT_DRAWS = (
+    "The small model that ships with PyraTok draws the light and the colours of a scene, and no figures that "
+    "one would know."
+)
 
 SHOWN_RATE = 8
 """Frames per second: these videos have few."""
@@ -32,10 +37,8 @@ def generation_tab() -> None:
             with gr.Row():
                 start = gr.Button("Generate", variant="primary", elem_id="generate")
                 cancel = gr.Button("Cancel", variant="secondary", interactive=False, elem_id="cancel")
-            gr.Markdown(
-                "The small model that ships with PyraTok draws the light and the colours of a scene, and no figures that "
-                "one would know."
-            )
+            if IS_BUNDLED:
+                gr.Markdown(WHAT_IT_DRAWS)
         with gr.Column():
             outputs = _output_components()
     status, prompt = outputs[0], wishes[0]

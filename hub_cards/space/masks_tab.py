@@ -9,7 +9,7 @@ from clip_masks import asked_words, draw_masks
 from clip_reading import read_clip
 from reconstruction_tab import stored_result
 from session_folders import new_folder, remove_folder
-from shared_models import MODEL_WORK, model_lock, shared_models
+from shared_models import IS_BUNDLED, MODEL_WORK, model_lock, shared_models
 from shown_errors import shown_errors
 
 from pyratok import VideoTokens, read_video
@@ -48,7 +48,8 @@ def _question_components() -> tuple[gr.Textbox, gr.Slider, gr.File, gr.Checkbox]
         max_length=MAX_TEXT,
         elem_id="masks-text",
     )
-    gr.Examples([[suggestion] for suggestion in SUGGESTIONS], [text], label="For the examples of the first tab")
+    if IS_BUNDLED:
+        gr.Examples([[suggestion] for suggestion in SUGGESTIONS], [text], label="For the examples of the first tab")
     coverage = gr.Slider(
         0,
         0.9,
@@ -90,9 +91,14 @@ def masks_of_text(
 
 
 def _clip_and_tokens(upload: str | None, beginning: bool, clip_folder: str | None) -> tuple[Any, VideoTokens]:
-    """Frames uint8 (T, H, W, 3) and tokens: of an upload, or those that the first tab has left."""
+    """Frames uint8 (T, H, W, 3) and tokens: of an upload, or those that the first tab has left.
+
+    Raises TokenFileError if these are another tokenizer's: the alignment would take them, and the masks would be wrong.
+    """
     if upload is not None:
         clip = read_clip(upload, beginning)
         return clip.frames, shared_models().segmentation.video_tokens(clip.frames.numpy(), fps=clip.fps)
     result = stored_result(clip_folder)
-    return read_video(Path(clip_folder) / result.original)[0], VideoTokens.load(Path(clip_folder) / result.tokens)
+    tokens = VideoTokens.load(Path(clip_folder) / result.tokens)
+    tokens.check_fits(shared_models().tokenizer)
+    return read_video(Path(clip_folder) / result.original)[0], tokens

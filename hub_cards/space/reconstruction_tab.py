@@ -5,20 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from clip_limits import SESSION_SECONDS, TAKES
+from clip_limits import LONGEST_WAIT, SESSION_SECONDS, TAKES
 from clip_reading import read_clip
 from clip_reconstruction import reconstruct
 from figures_table import figures_table
 from reconstruction_files import Reconstruction
 from session_folders import new_folder, remove_folder, safe_stem
-from shared_models import MODEL_WORK, model_lock, shared_models
+from shared_models import IS_BUNDLED, MODEL_WORK, model_lock, shared_models
 from shown_errors import shown, shown_errors
 
 EXAMPLES = Path(__file__).parent / "examples"
 EXAMPLE_NAMES = {"park": "people in a park", "bunny": "an animated rabbit", "city": "a city at night"}
 """Folders in `examples/`, which `make_examples.py` wrote, and what they show."""
 
-NO_CLIP = "There is no clip yet, or its files were removed after an hour: drop one, or take an example."
+NO_CLIP = "There is no clip yet, or its files were removed after an hour: drop one" + (
+    ", or take an example." if IS_BUNDLED else "."
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,8 @@ def reconstruction_tab() -> gr.State:
             upload = gr.File(label="Drop a clip here", height=160, elem_id="reconstruct-upload")
             beginning = gr.Checkbox(label="Of a longer clip take the beginning", elem_id="reconstruct-beginning")
         with gr.Column():
-            gr.Markdown(f"{TAKES}\n\nOr look at an example, computed beforehand:")
-            with gr.Row():
-                buttons = {name: gr.Button(label, size="md") for name, label in EXAMPLE_NAMES.items()}
+            gr.Markdown(f"{TAKES} {LONGEST_WAIT}" if IS_BUNDLED else TAKES)
+            buttons = _example_buttons() if IS_BUNDLED else {}
     outputs = _output_components()
     taken = gr.State(None)  # the path of the upload that was reconstructed last
     for event, handler, more in (
@@ -81,6 +82,13 @@ def reconstruction_tab() -> gr.State:
         api_visibility="private",
     )
     return outputs.folder
+
+
+def _example_buttons() -> dict[str, gr.Button]:
+    """A button for each example, by its name."""
+    gr.Markdown("Or look at an example, computed beforehand:")
+    with gr.Row():
+        return {name: gr.Button(label, size="md") for name, label in EXAMPLE_NAMES.items()}
 
 
 def _output_components() -> _Outputs:

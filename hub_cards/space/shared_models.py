@@ -10,9 +10,13 @@ import torch
 import transformers
 
 from pyratok import PyraTokModel, PyraTokSegmentationPipeline, PyraTokTextToVideoPipeline
+from pyratok.pipelines.bundled_model import BUNDLED_ID
 
-MODEL = os.environ.get("PYRATOK_MODEL", "pyratok")
+MODEL = os.environ.get("PYRATOK_MODEL") or BUNDLED_ID
 """A Hub id or a folder, with a prior and an alignment beside the tokenizer; by default what the package brings."""
+
+IS_BUNDLED = MODEL == BUNDLED_ID
+"""Whether it is what the package brings: what the page says of that model, and the examples, which it made, are its own."""
 
 MODEL_WORK = "model"
 """Gradio's `concurrency_id` of all handlers that compute: they wait in one queue."""

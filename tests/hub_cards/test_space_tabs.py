@@ -65,6 +65,7 @@ def test_an_upload_becomes_videos_tokens_and_figures(shown, upload):
     assert slider == 4 and [Path(path).exists() for path in maps[1::2]] == [True] * 4
     tokens = VideoTokens.load(Path(folder) / result.tokens)
     tokens.check_fits(shared_models().tokenizer)
+    assert tokens.model_id == "pyratok"  # and not a folder of the machine that the app runs on
     assert result.steps[-1].tokens == tokens.num_tokens and f"{tokens.num_tokens:,}" in figures
     assert result.steps[-1].bits_per_pixel == pytest.approx(tokens.bits_per_pixel)
     assert download.value["path"] if isinstance(download.value, dict) else download.value
@@ -194,6 +195,7 @@ def test_examples_are_what_the_bundled_model_makes(name, clips):
     result = Reconstruction.load(EXAMPLES / name)
     tokens = VideoTokens.load(EXAMPLES / name / result.tokens)
     tokens.check_fits(shared_models().tokenizer)
+    assert tokens.model_id == "pyratok"
     files = [result.original, *(step.video for step in result.steps), *(file for file, _ in result.maps)]
     assert all((EXAMPLES / name / file).is_file() for file in files)
     frames = read_video(EXAMPLES / name / result.steps[-1].video)[0]
