@@ -12,16 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..modeling_pyratok.atomic_writing import atomic_path
 from ..modeling_pyratok.errors import PyraTokError
-from ..modeling_pyratok.modeling_pyratok import PyraTokModel
 from ..modeling_pyratok.short_cards import CARD_FILE
 from .card_figures import read_figures, render
 from .dataset_card import licence_metadata
 from .evaluation_results import evaluation_results
+from .measured_weights import own_figures
 from .model_facts import ModelFacts, model_facts
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -54,15 +53,14 @@ def model_card(
         The card; `str(card)` is the README.md.
 
     Raises:
-        PyraTokError: if the folder holds no model, the figures of its reconstruction are those of other weights, or a file of
-            figures, a note or the licence cannot be used.
+        PyraTokError: if the folder holds no model, a file of figures is of other weights or does not say of which, or it, a
+            note or the licence cannot be used.
     """
     root = Path(folder)
     if licence is not None and not LICENCE.fullmatch(licence):
         raise PyraTokError(f"a licence is named as on the Hub, apache-2.0 or cc-by-4.0 for example, got {licence!r}")
-    facts, figures = model_facts(root), read_figures(root)
+    facts, figures = model_facts(root), own_figures(root, read_figures(root))
     results = evaluation_results(figures)
-    _check_weights(root, figures["evaluation"])
     name = repo_id or root.resolve().name
     values = {"name": name, "config": facts.shape, "facts": asdict(facts), **figures}
     values["notes"] = _notes(None if notes is None else Path(notes), values)
@@ -116,19 +114,3 @@ def _note(path: Path, values: Mapping[str, Any]) -> str:
     except (OSError, UnicodeError) as problem:
         raise PyraTokError(f"the note {str(path)!r} cannot be read: {problem}") from problem
     return render(text, values, repr(str(path))).strip()
-
-
-def _check_weights(folder: Path, evaluation: Mapping[str, Any] | None) -> None:
-    """Raises PyraTokError if the figures say which weights they were measured of, and these are others."""
-    measured = None if evaluation is None else evaluation.get("weights_fingerprint")
-    if measured is None:
-        return
-    try:
-        model = PyraTokModel.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as problem:
-        raise PyraTokError(f"the model {str(folder)!r} cannot be loaded: {problem}") from problem
-    if model.weights_fingerprint() != measured:
-        raise PyraTokError(
-            f"{str(folder / 'evaluation.json')!r} was measured of other weights than those beside it; measure these, with "
-            "`pyratok evaluate reconstruction`, or remove the file"
-        )

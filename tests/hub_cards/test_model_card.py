@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hub_metadata import metadata_problems
 from huggingface_hub import ModelCard
 
@@ -43,6 +44,10 @@ def figures_of(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def write_figures(folder: Path, name: str, content: Any) -> None:
+    """Those of the model in the folder, unless the content says of which they are."""
+    if isinstance(content, dict):
+        model = pyratok.PyraTokModel.from_pretrained(folder, dtype=torch.float32)
+        content = {"weights_fingerprint": model.weights_fingerprint(), **content}
     (folder / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
 
 
@@ -228,12 +233,21 @@ def test_figures_of_another_command_are_refused(folder, name, content):
         model_card(folder)
 
 
-def test_figures_of_other_weights_are_refused(folder, tiny_model):
-    shutil.copy(BUNDLED_FOLDER / "evaluation.json", folder)
-    with pytest.raises(pyratok.PyraTokError, match="measured of other weights"):
+@pytest.mark.parametrize("name", sorted({*FIGURE_FILES} - {"text_encoder"}))
+def test_figures_of_other_weights_are_refused(folder, name):
+    shutil.copy(BUNDLED_FOLDER / f"{name}.json", folder)
+    with pytest.raises(pyratok.PyraTokError, match=f"{name}.json' was measured of other weights"):
         model_card(folder)
-    own = {**figures_of("evaluation"), "weights_fingerprint": tiny_model.weights_fingerprint()}
-    write_figures(folder, "evaluation", own)
+    (folder / f"{name}.json").write_text(json.dumps(figures_of(name)))
+    with pytest.raises(pyratok.PyraTokError, match=f"{name}.json' does not say which weights"):
+        model_card(folder)
+    write_figures(folder, name, figures_of(name))
+    assert model_card(folder).text
+
+
+def test_figures_fit_weights_that_were_rounded_from_theirs(folder, tiny_model):
+    write_figures(folder, "evaluation", figures_of("evaluation"))
+    tiny_model.to(torch.bfloat16).save_pretrained(folder)
     assert "26.40 dB" in model_card(folder).text
 
 
