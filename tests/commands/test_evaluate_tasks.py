@@ -184,7 +184,9 @@ def test_questions_with_the_video_and_without_it(run, film, work_folder, tmp_pat
         for text, answer in (("what is it?", "a cat"), ("what else?", "nothing at all"), ("why?", "a dog"))
     ]
     lost = {**asked[0], "video": "gone.mp4"}
-    (work_folder / "action_antonym.json").write_text(json.dumps([*asked, lost]))
+    damaged = {**asked[0], "video": "damaged.safetensors"}
+    (work_folder / "damaged.safetensors").write_bytes(b"no tokens")
+    (work_folder / "action_antonym.json").write_text(json.dumps([*asked, lost, damaged]))
     given = ("--data", ".", "--annotations", "action_antonym.json", "--model", repository)
     result = run("evaluate", "questions", *given, "--json", "found.json")
     found = json.loads((work_folder / "found.json").read_text())
@@ -198,7 +200,7 @@ def test_questions_with_the_video_and_without_it(run, film, work_folder, tmp_pat
     without = found["without_video"]
     assert without["the language model alone"]["accuracy"] == pytest.approx(np.mean(alone))
     assert without["the longest choice"]["mean_over_tasks"] == pytest.approx(1 / 3)
-    assert "86.03" in result.stdout and "gone.mp4" in result.stderr
+    assert "86.03" in result.stdout and "gone.mp4" in result.stderr and "damaged.safetensors" in result.stderr
     assert (
         "the language model alone" in result.stdout and "33.33% (mean over tasks, without the video)" in result.stdout
     )
