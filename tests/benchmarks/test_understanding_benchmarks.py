@@ -14,6 +14,7 @@ import pyratok
 from pyratok.evaluation.activitynet import read_activitynet
 from pyratok.evaluation.class_folders import read_class_folders
 from pyratok.evaluation.mvbench import read_mvbench
+from pyratok.pipelines.model_loading import load_model
 
 CAPTIONS = {"asl_a": "a sign", "asl_b": "a wave", "bbb_a": "a rabbit", "bbb_b": "a bird", "bbb_c": "a squirrel"}
 
@@ -91,6 +92,8 @@ def test_figures_of_every_task(made, repository, tmp_path, monkeypatch):
     )  # the tiny alignment is itself one of random weights, by another seed
     understanding.main()
     found = json.loads((tmp_path / "found.json").read_text())
+    weights = load_model(repository).weights_fingerprint()
+    assert found.pop("weights_fingerprint") == weights
     assert len(found) == 6  # three tasks, trained and not
     masks = found[f"segmentation | {tmp_path.name}/masks | tiny"]
     assert masks["all foreground"]["J"] == pytest.approx(truth.mean()) and {"level 4, CRF", "chance"} <= masks.keys()
@@ -98,6 +101,9 @@ def test_figures_of_every_task(made, repository, tmp_path, monkeypatch):
     assert other["all foreground"] == masks["all foreground"] and other["level 4"] != masks["level 4"]
     classes = found[f"classification | {output.name}/classification | tiny"]
     assert classes["all levels"]["chance"] == pytest.approx(0.5) and "linear probe" in classes
+    (tmp_path / "found.json").write_text(json.dumps({**found, "weights_fingerprint": 64 * "0"}))
+    with pytest.raises(SystemExit):  # figures of two models do not go into one file
+        understanding.main()
 
 
 def test_times_of_all_tasks(films, repository, monkeypatch, capsys):
