@@ -72,17 +72,21 @@ def localization(
             readable = [video for video in found.videos if video.name not in evaluation.unreadable]
             same = dataclasses.replace(found, videos=tuple(readable))
             chance, whole = (
-                evaluate_localization(baseline, same, thresholds).mean_average_precision
+                evaluate_localization(baseline, same, thresholds)
                 for baseline in (RandomSegments(CHANCE_SEED, segments), WholeVideo(CHANCE_SEED))
             )
-        record = {**evaluation.record(), "chance": chance, "whole_video": whole}
+        record = evaluation.record()
+        for name, baseline in (("chance", chance), ("whole_video", whole)):
+            record |= {name: baseline.mean_average_precision, f"{name}_by_threshold": baseline.mean_average_precisions}
         write_record(target, {"benchmark": benchmark, "level": level, "window": window, **record}, model, data)
     figures = {
         "videos, actions": f"{evaluation.num_videos:,}, {sum(evaluation.num_actions.values()):,}",
-        "mAP": f"{evaluation.mean_average_precision:.2%} (random segments {chance:.2%}, the whole video {whole:.2%})",
+        "mAP": f"{evaluation.mean_average_precision:.2%} (random segments {chance.mean_average_precision:.2%}, the whole video "
+        f"{whole.mean_average_precision:.2%})",
     }
-    for threshold, value in zip(evaluation.thresholds, evaluation.mean_average_precisions, strict=True):
-        figures[f"mAP at tIoU {threshold:g}"] = f"{value:.2%}"
+    every = zip(evaluation.thresholds, evaluation.mean_average_precisions, chance.mean_average_precisions, strict=True)
+    for threshold, value, by_chance in every:
+        figures[f"mAP at tIoU {threshold:g}"] = f"{value:.2%} (random segments {by_chance:.2%})"
     measured = {"mAP": 100 * evaluation.mean_average_precision}
     paper = paper_table(benchmark, measured, f"{evaluation.num_videos} videos of {data}", model)
     left_out = {**dict.fromkeys(evaluation.missing, "its file is not there"), **evaluation.unreadable}

@@ -100,7 +100,8 @@ def segment(
             shares = _write(stage, names, frames, fps, maps, pieces)
     table = two_columns(Path(clip).name)
     for word, share, limit in zip(words, shares, maps.thresholds.tolist(), strict=True):
-        table.add_row(f"{share:.1%} of the pixels; score from {limit:.4f} on", word)
+        told = f"score from {limit:.4f} on" if limit < float("inf") else "all score the same"
+        table.add_row(f"{share:.1%} of the pixels; {told}", word)
     show(table)
     for name in names:
         typer.echo(f"wrote {folder / name}")

@@ -112,6 +112,9 @@ def test_localization(run, repository, masks, work_folder):
     runs = zip(("moving", "still"), segments, strict=True)
     assert found["segments"] == {"one": {label: [list(run) for run in several] for label, several in runs}}
     assert 0 <= found["chance"] <= 1 and "random segments" in result.stdout
+    for name in ("chance", "whole_video"):
+        assert len(found[f"{name}_by_threshold"]) == len(found["thresholds"])
+        assert np.mean(found[f"{name}_by_threshold"]) == pytest.approx(found[name])
     whole = evaluate_localization(
         WholeVideo(0), read_activitynet("net.json", "."), ACTIVITYNET_THRESHOLDS
     ).mean_average_precision

@@ -7,6 +7,7 @@ from tiny_language import save_tiny_repository
 
 import pyratok
 from pyratok import PyraTokReconstructionPipeline, PyraTokSegmentationPipeline, VideoTokens, read_video
+from pyratok.pipelines import segmentation_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,12 @@ def test_token_files_that_cannot_be_segmented(refused, run, film, repository, tm
     assert "other weights" in refused("segment", "other.safetensors", "--text", "dog", "--model", repository)
     assert "chunk_frames" in refused("segment", "other.safetensors", "--text", "dog", "--chunk-frames", "6")
     assert "no such file" in refused("segment", "nothing.safetensors", "--text", "dog", "--model", repository)
+
+
+def test_of_equal_scores_none_stands_out(run, film, repository, monkeypatch):
+    similarity_maps = segmentation_pipeline.similarity_maps
+    monkeypatch.setattr(segmentation_pipeline, "similarity_maps", lambda *given: 0 * similarity_maps(*given))
+    assert "0.0% of the pixels; all score the same" in run("segment", film, "-t", "dog", "-m", repository).stdout
 
 
 def test_bad_input(refused, film, films, repository, model_folder, tmp_path):
