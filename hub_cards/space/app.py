@@ -55,12 +55,13 @@ def build() -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="PyraTok", analytics_enabled=False, delete_cache=(600, SESSION_SECONDS)) as page:
         gr.Markdown(INTRODUCTION + (ABOUT_THE_BUNDLED_MODEL if IS_BUNDLED else ABOUT_ANOTHER_MODEL))
-        with gr.Tab("Reconstruct", id="reconstruct"):
-            clip_folder = reconstruction_tab()
-        with gr.Tab("Masks", id="masks"):
-            masks_tab(clip_folder)
-        with gr.Tab("Generate", id="generate"):
-            generation_tab()
+        with gr.Tabs(overflow_behavior="wrap"):  # a menu hides tabs, on a phone of a busy moment even those that fit
+            with gr.Tab("Reconstruct", id="reconstruct"):
+                clip_folder = reconstruction_tab()
+            with gr.Tab("Masks", id="masks"):
+                masks_tab(clip_folder)
+            with gr.Tab("Generate", id="generate"):
+                generation_tab()
     # Without `api_open` the queue and its limits cannot be passed by: outside a Space Gradio lets scripts do that.
     return page.queue(max_size=MAX_QUEUE, default_concurrency_limit=4, api_open=False)
 

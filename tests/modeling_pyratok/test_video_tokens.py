@@ -295,7 +295,8 @@ def model_like(fingerprint=FINGERPRINT, **config):
         "codebook_bits": 16,
         "spatial_multiple": 16,
     } | config
-    return SimpleNamespace(config=SimpleNamespace(**config), weights_fingerprint=lambda: fingerprint)
+    names = {"weights_fingerprint": lambda: fingerprint, "has_fingerprint": lambda name: name == fingerprint}
+    return SimpleNamespace(config=SimpleNamespace(**config), **names)
 
 
 def test_fits_the_model_that_made_it():
