@@ -69,7 +69,8 @@ def test_a_run_leaves_a_projector_and_its_figures(settings, parts, tmp_path, cap
 
 
 def test_it_learns_which_caption_belongs_to_which_video(parts, data_folder, tmp_path):
-    changes = {"steps": 90, "learning_rate": 1e-2, "levels_left_out": 0.0, "batch_size": 4, "validate_every": 1000}
+    # Twice this rate, and how memory lies decides whether it learns: nine of ten times.
+    changes = {"steps": 120, "learning_rate": 5e-3, "levels_left_out": 0.0, "batch_size": 4, "validate_every": 1000}
     run = train_projector(settings_for(parts, data_folder, **changes), tmp_path)
     with torch.no_grad():
         own, other = 0.0, 0.0
@@ -81,7 +82,7 @@ def test_it_learns_which_caption_belongs_to_which_video(parts, data_folder, tmp_
             other += float((losses.sum() - losses[right]) / (len(captions) - 1))
     assert own + 0.2 < other
     found = [row for row in rows(tmp_path) if row["kind"] == "train"]
-    assert ["loss" in row for row in found] == [False] * 45 + [True] * 45
+    assert ["loss" in row for row in found] == [False] * 60 + [True] * 60
     assert found[-1]["contrast"] < 0.2 * found[0]["contrast"]
     validation = [row["loss"] for row in rows(tmp_path) if row["kind"] == "validation"]
     assert validation[-1] < 0.9 * validation[0]
