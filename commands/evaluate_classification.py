@@ -15,6 +15,7 @@ from .evaluation_output import (
     Fold,
     JsonFile,
     MaxClips,
+    absent,
     check_targets,
     figures_table,
     json_target,
@@ -123,8 +124,9 @@ def classification(
     if benchmark in KINETICS:
         measured_on = f"{len(evaluation.predictions)} videos of {data}, {'linear probe' if probe else 'zero-shot'}"
         tables.append(paper_table(benchmark, {"top-1": 100 * evaluation.figures.top_1}, measured_on, model))
-    missing = dict.fromkeys(videos.missing, "its file is not there")
-    report(tables, {**videos.unused, **missing, **evaluation.unreadable, **unfitted}, json_file, save_probe)
+    report(
+        tables, {**videos.unused, **absent(videos.missing), **evaluation.unreadable, **unfitted}, json_file, save_probe
+    )
 
 
 @dataclass(frozen=True)

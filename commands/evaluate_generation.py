@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .evaluation_output import Data, Fold, JsonFile, figures_table, json_target, report, write_record
+from .evaluation_output import Data, Fold, JsonFile, absent, figures_table, json_target, report, write_record
 from .progress import progress_bar
 
 OFFLINE_FEATURES = "efficientnet-lite0"
@@ -80,4 +80,4 @@ def generation(
     if benchmark is not None:
         measured = {} if is_offline else {"gFVD": found.value}
         tables.append(paper_table(benchmark, measured, f"{found.generated_videos} videos", generated))
-    report(tables, {**dict.fromkeys(missing, "its file is not there"), **found.left_out}, json_file)
+    report(tables, {**absent(missing), **found.left_out}, json_file)

@@ -10,7 +10,17 @@ import typer
 from ..pipelines.action_localization_pipeline import PyraTokActionLocalizationPipeline, Segment
 from ..pipelines.text_aligned_loading import load_text_aligned
 from .errors_for_people import argument_errors
-from .evaluation_output import Data, JsonFile, MaxClips, figures_table, json_target, report, spread, write_record
+from .evaluation_output import (
+    Data,
+    JsonFile,
+    MaxClips,
+    absent,
+    figures_table,
+    json_target,
+    report,
+    spread,
+    write_record,
+)
 from .model_use import be_quiet, place
 from .options import ChunkFrames, Device, Model
 from .progress import progress_bar
@@ -89,6 +99,6 @@ def localization(
         figures[f"mAP at tIoU {threshold:g}"] = f"{value:.2%} (random segments {by_chance:.2%})"
     measured = {"mAP": 100 * evaluation.mean_average_precision}
     paper = paper_table(benchmark, measured, f"{evaluation.num_videos} videos of {data}", model)
-    left_out = {**dict.fromkeys(evaluation.missing, "its file is not there"), **evaluation.unreadable}
+    left_out = {**absent(evaluation.missing), **evaluation.unreadable}
     left_out |= dict.fromkeys(evaluation.repeated, "it is annotated more than once, and counts once")
     report([figures_table(f"{model} on {data}", figures), paper], left_out, json_file)

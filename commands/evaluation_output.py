@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -77,6 +77,11 @@ def figures_table(title: str, figures: Mapping[str, str]) -> Table:
     for name, value in figures.items():
         table.add_row(name, value)
     return table
+
+
+def absent(names: Iterable[str]) -> dict[str, str]:
+    """Videos that the annotations name and whose files are not there, with that as the reason to leave them out."""
+    return dict.fromkeys(names, "its file is not there")
 
 
 def report(tables: Sequence[Table], left_out: Mapping[str, str], *written: str | None) -> None:

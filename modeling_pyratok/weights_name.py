@@ -1,7 +1,7 @@
 """The name that a model's weights have in token files, in full and in half precision."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import torch
@@ -85,12 +85,13 @@ class WeightsName:
         """Of weights with this fingerprint: that of what they were rounded from, here or before they were saved."""
         known = dict(self.config.rounded_weights or {})
         if self._rounded is not None:
-            known |= [self._rounded]
+            after, before = self._rounded
+            known[after] = before
         return known.get(held, held)
 
     def _held_fingerprint(self) -> str:
         """Of the numbers that the tensors hold."""
-        state = weights_state(itertools.chain(self.parameters(), self.buffers()))
+        state = weights_state(self._tensors())
         known, held = self._fingerprint
         if state is None or state != known:
             held = fingerprint(self.unmerged_state_dict())
@@ -115,7 +116,7 @@ class WeightsName:
             self._rounded = fingerprint(self.unmerged_state_dict()), name
 
     def _can_be_hashed(self) -> bool:
-        return all(
-            type(tensor) in PLAIN and not tensor.is_meta
-            for tensor in itertools.chain(self.parameters(), self.buffers())
-        )
+        return all(type(tensor) in PLAIN and not tensor.is_meta for tensor in self._tensors())
+
+    def _tensors(self) -> Iterator[torch.Tensor]:
+        return itertools.chain(self.parameters(), self.buffers())

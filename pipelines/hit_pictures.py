@@ -1,15 +1,15 @@
 """Pictures of what a search has found, decoded from tokens alone."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..modeling_pyratok.modeling_pyratok import PyraTokModel
-from ..modeling_pyratok.pixel_values import values_to_frames
 from ..modeling_pyratok.video_tokens import VideoTokens
 from .pictures import BACKGROUND, CELL_WIDTH, GAP, LABEL_HEIGHT
-from .token_streams import token_pieces
+from .token_streams import decoded_frames
 
 LATEST_FRAME = 128
 """A frame is decoded from all that come before it: of a long film this one, from 0, stands for the middle."""
@@ -28,15 +28,8 @@ def preview_frames(model: PyraTokModel, tokens: VideoTokens) -> list[torch.Tenso
     """
     tokens.check_fits(model)
     wanted = sorted({0, min(tokens.video_size[0] // 2, LATEST_FRAME)})
-    found: list[torch.Tensor] = []
-    start = 0
-    for values in model.decode_stream(token_pieces(tokens)):
-        end = start + len(values)
-        found += [values_to_frames(values[index - start]).cpu() for index in wanted if start <= index < end]
-        if len(found) == len(wanted):
-            break
-        start = end
-    return found
+    frames = itertools.islice(decoded_frames(model, tokens), wanted[-1] + 1)
+    return [frame.clone() for index, frame in enumerate(frames) if index in wanted]  # without the rest of their chunks
 
 
 def hit_sheet(hits: Sequence[tuple[str, Sequence[torch.Tensor]]]) -> Image.Image:
