@@ -73,6 +73,8 @@ SIMULATE_REQUIRES = ["vizdoom>=1.3,<2"]
 
 SPACE_REQUIRES = ["gradio>=6.20,<7"]
 
+BENCHMARK_REQUIRES = ["vector-quantize-pytorch>=1.20"]  # the rivals of the ablation
+
 DOCS_REQUIRES = [
     "furo>=2025.9",
     "myst-parser>=5.0",
@@ -94,6 +96,7 @@ EXTRAS = {
         *SIMULATE_REQUIRES,
         *SPACE_REQUIRES,
         *DOCS_REQUIRES,
+        *BENCHMARK_REQUIRES,
         "hypothesis>=6.100",
         "parameterized>=0.9",  # imported by transformers' common tests
         "playwright>=1.60",  # drives a Chromium that is on the machine, for the Space
@@ -101,7 +104,7 @@ EXTRAS = {
         "ruff>=0.9",
         "setuptools>=77",  # builds the metadata of the sources that transformers' common tests come in
     ],
-    "benchmark": ["vector-quantize-pytorch>=1.20"],
+    "benchmark": BENCHMARK_REQUIRES,
 }
 
 

@@ -1,6 +1,6 @@
 """Quantizers and parts of LaPQ at equal bits: same backbone, data, steps and seeds; PSNR on validation clips.
 
-    pip install vector-quantize-pytorch
+    pip install ".[benchmark]"
     python benchmarks/ablation.py path/to/video results.json [--steps 600] [--seeds 0 1] [--only "LFQ"]
 
 Each finished run is added to the JSON, and what stands there is not run again: the same command goes on with a comparison

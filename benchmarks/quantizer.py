@@ -1,6 +1,6 @@
 """What LaPQ costs within encoding, and its exact entropy loss against `vector-quantize-pytorch`'s LFQ.
 
-pip install vector-quantize-pytorch
+pip install ".[benchmark]"
 python benchmarks/quantizer.py
 """
 

@@ -1,0 +1,56 @@
+"""The tokenizers that the ablation compares are comparable: as many bits, the same clips, and each of them learns."""
+
+import statistics
+
+import ablation
+import pytest
+import torch
+from ablation_models import VARIANTS, OneLatentTokenizer
+from short_training import CLIP
+
+import pyratok
+from pyratok.modeling_pyratok.pixel_values import frames_to_values
+
+
+@pytest.fixture(scope="module")
+def video(clips) -> torch.Tensor:
+    """Two pieces of a real clip, (2, 3, T, H, W) in [-1, 1]."""
+    frames, height, width = CLIP
+    pixels = pyratok.read_video(clips["city"])[0][:frames]
+    pieces = [pixels[:, 16 : 16 + height, left : left + width] for left in (0, 96)]
+    return frames_to_values(torch.stack(pieces))
+
+
+def test_bits_are_equal():
+    """To 2%: a pyramid's grids give steps, not any number."""
+    bits = [variant.bits_per_clip for variant in VARIANTS.values()]
+    assert max(bits) / min(bits) < 1.02
+    assert statistics.median(bits) == 7680
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_clips_come_back_and_every_part_learns(name, video):
+    torch.manual_seed(0)
+    model = VARIANTS[name].build().train()
+    reconstruction, loss = model(video)
+    assert reconstruction.shape == video.shape
+    ((reconstruction - video).abs().mean() + loss).backward()
+    tokenizer = model if isinstance(model, OneLatentTokenizer) else model.model
+    parts = [part for part, child in tokenizer.named_children() if any(True for _ in child.parameters())]
+    assert {"backbone"} < set(parts)
+    for part in parts:
+        gradients = [weight.grad for weight in getattr(tokenizer, part).parameters() if weight.grad is not None]
+        assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0, part
+
+
+def test_the_table_has_the_best_first():
+    names = list(VARIANTS)[:3]
+    runs = {
+        f"{name} | 20 steps | seed {seed}": {"psnr": psnr + seed, "parameters": 2_500_000}
+        for name, psnr in zip(names, (20.0, 22.0, 21.0), strict=True)
+        for seed in (0, 1)
+    }
+    rows = ablation.table(runs, 20, names)
+    assert [row[0] for row in rows] == [names[1], names[2], names[0]]
+    assert rows[0][2:] == ["2.50 M", "22.50", "1.00", "2"]
+    assert ablation.table(runs, 30, names) == []
