@@ -16,6 +16,10 @@ CHARACTER_OFFSET, CONTINUATION, SIGN = 48, 0x20, 0x10
 """A character, less 48, has five bits of a number, the lowest first, and a sixth bit if more follow; the last one's
 fifth bit is the sign."""
 
+MOST_POLYGON_PIXELS = 2**25
+"""Of a frame. pycocotools reserves six characters for a run length and none for the zero that ends the text; only in larger
+frames can there be enough long runs for it to write past that."""
+
 
 def mask_functions() -> ModuleType:
     """`pycocotools.mask`. Raises PyraTokError if it is not installed."""
@@ -32,7 +36,7 @@ def checked_mask(value: Any, height: int, width: int) -> StoredMask:
     if value is None:
         return None
     if isinstance(value, list):
-        _check_polygons(value)
+        _check_polygons(value, height, width)
         return value
     if not isinstance(value, dict):
         raise ValueError(f"run lengths, polygons or null are needed, got {value!r:.80}")
@@ -86,6 +90,24 @@ def run_lengths(text: str) -> list[int]:
     return counts
 
 
+def run_length_text(counts: Sequence[int] | np.ndarray) -> bytes:
+    """The compressed text of run lengths (n,), each below 2**32: what `run_lengths` reads.
+
+    pycocotools' own writer is not asked: from long runs it writes past the memory that it has reserved.
+    """
+    left = np.array(counts, np.int64)
+    left[3:] -= left[1:-2].copy()
+    is_open = np.ones(len(left), bool)
+    characters, are_used = [], []
+    while is_open.any():
+        digits = left & (CONTINUATION - 1)
+        left >>= 5
+        are_used.append(is_open)
+        is_open = is_open & (left != np.where(digits & SIGN, -1, 0))
+        characters.append(digits + CONTINUATION * is_open + CHARACTER_OFFSET)
+    return np.stack(characters, 1)[np.stack(are_used, 1)].astype(np.uint8).tobytes()
+
+
 def _check_sum(counts: Sequence[int], height: int, width: int) -> None:
     if sum(counts) != height * width:
         raise ValueError(
@@ -93,7 +115,12 @@ def _check_sum(counts: Sequence[int], height: int, width: int) -> None:
         )
 
 
-def _check_polygons(polygons: list[Any]) -> None:
+def _check_polygons(polygons: list[Any], height: int, width: int) -> None:
+    if polygons and height * width >= MOST_POLYGON_PIXELS:
+        raise ValueError(
+            f"polygons are read in frames below {MOST_POLYGON_PIXELS} pixels, {height} x {width} are {height * width}; "
+            "write run lengths"
+        )
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"a polygon is a list of at least three pairs x, y, got {polygon!r:.80}")

@@ -17,6 +17,7 @@ from ..modeling_pyratok.errors import PyraTokError, VideoReadError
 from ..training.data_errors import DataError
 from ..training.reconstruction_evaluation import json_values
 from .chance_jaccard import RegionSizes, chance_jaccard, foreground_share
+from .coco_masks import mask_functions
 from .segmentation_baselines import all_foreground, centre_box
 from .segmentation_data import SegmentationClip, SegmentationData, SegmentedObject
 from .segmentation_metrics import boundary_f_per_frame, jaccard_per_frame, jaccard_pooled
@@ -156,6 +157,8 @@ def evaluate_segmentation(
             f"{same_name!r} and {names_at_once!r}"
         )
     choices = {"ask": ask if data.categories else "clip", "names_at_once": names_at_once, "same_name": same_name}
+    if data.categories:
+        mask_functions()  # average precision is taken at the end: whoever lacks its library is told at once
     measured: list[_ClipFigures] = []
     left_out: dict[str, str] = {}
     for clip in progress(data.clips):

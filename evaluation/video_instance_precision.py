@@ -19,7 +19,7 @@ import numpy as np
 
 from ..modeling_pyratok.optional_libraries import needs_extra
 from ..training.data_errors import DataError
-from .coco_masks import mask_functions
+from .coco_masks import mask_functions, run_length_text
 
 MOST_DETECTIONS = (1, 10, 100)
 """Per video and category, for AR@1, AR@10 and every AP."""
@@ -52,9 +52,14 @@ class VideoInstance:
             raise ValueError(f"score must be finite, got {score}")
         if masks.size >= MOST_PIXELS:
             raise DataError(f"the masks of {clip!r} have {masks.size} pixels; cut the video below {MOST_PIXELS}")
-        columns = np.ascontiguousarray(masks.transpose(0, 2, 1)).view(np.uint8)  # (T, W, H)
-        picture = columns.reshape(-1, masks.shape[1]).T  # (H, T W), down the columns as run lengths go
-        return cls(clip, category_id, mask_functions().encode(picture), score, is_crowd)
+        frames, height, width = masks.shape
+        pixels = masks.transpose(0, 2, 1).reshape(-1)  # down the columns of the frames side by side, as run lengths go
+        changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+        counts = np.diff(np.concatenate([[0], changes, [pixels.size]]))
+        if pixels[:1].any():
+            counts = np.concatenate([[0], counts])  # the first run is without the object
+        text = run_length_text(counts)
+        return cls(clip, category_id, {"size": [height, frames * width], "counts": text}, score, is_crowd)
 
 
 @dataclass(frozen=True)

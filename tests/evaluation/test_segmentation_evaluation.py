@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import sys
 import weakref
 
 import numpy as np
@@ -263,6 +264,15 @@ def test_wrong_choices_are_refused(two_dogs):
     for choice in ({"ask": "some"}, {"same_name": "both"}, {"names_at_once": 0}):
         with pytest.raises(ValueError, match=r"ask must be .* got"):
             evaluate_segmentation(all_foreground, two_dogs[0], **choice)
+
+
+def test_a_missing_library_is_named_before_the_first_clip(two_dogs, monkeypatch):
+    data, masks = two_dogs
+    answers = Answers({"dog": masks[0]})
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(PyraTokError, match="pycocotools.* extra `evaluate`"):
+        evaluate_segmentation(answers, data)
+    assert answers.asked == []
 
 
 def test_one_clip_is_held_at_a_time(two_dogs):

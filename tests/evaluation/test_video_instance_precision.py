@@ -10,6 +10,7 @@ import pytest
 from segmentation_examples import blobs, run_list
 
 from pyratok import PyraTokError
+from pyratok.evaluation.coco_masks import run_lengths
 from pyratok.evaluation.video_instance_precision import VideoInstance, video_instance_average_precision
 
 SIZES = {"a": (3, 14, 20), "b": (5, 11, 16), "c": (2, 17, 13)}
@@ -211,6 +212,33 @@ def test_the_masks_are_those_of_the_frames_side_by_side():
     assert np.array_equal(decoded, np.concatenate(list(masks), axis=1))
 
 
+@pytest.mark.parametrize(
+    "masks",
+    [
+        blobs(4, 9, 7),
+        ~blobs(3, 6, 5),
+        np.zeros((2, 3, 4), bool),
+        np.ones((2, 3, 4), bool),
+        np.eye(5, dtype=bool)[None],
+    ],
+    ids=["blobs", "holes", "nothing", "everything", "diagonal"],
+)
+def test_run_lengths_are_written_as_pycocotools_writes_them(masks):
+    from pycocotools import mask as mask_functions
+
+    side_by_side = np.asfortranarray(np.concatenate(list(masks), axis=1).astype(np.uint8))
+    assert VideoInstance.from_masks("a", 1, masks).run_lengths == mask_functions.encode(side_by_side)
+
+
+def test_long_runs_leave_the_memory_of_the_process_alone():
+    """Four runs of 2**24 and more: pycocotools' own writer reserves 24 bytes for the 25 that they need."""
+    masks = np.zeros((5, 4096, 4096), bool)
+    masks[1], masks[3:] = True, True
+    instance = VideoInstance.from_masks("a", 1, masks)
+    assert run_lengths(instance.run_lengths["counts"].decode("ascii")) == [2**24, 2**24, 2**24, 2**25]
+    assert video_instance_average_precision([instance], [instance], [1]).ap == pytest.approx(1)
+
+
 def test_wrong_instances_are_refused():
     masks = blobs(2, 5, 6)
     with pytest.raises(ValueError, match=r"masks must be bool \(frames, height, width\), got uint8"):
@@ -227,6 +255,7 @@ def test_wrong_instances_are_refused():
 
 
 def test_without_pycocotools_the_extra_is_named(monkeypatch):
+    instance = VideoInstance.from_masks("a", 1, blobs(2, 5, 6))
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     with pytest.raises(PyraTokError, match="pycocotools.* extra `evaluate`"):
-        VideoInstance.from_masks("a", 1, blobs(2, 5, 6))
+        video_instance_average_precision([instance], [instance], [1])

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from segmentation_examples import YouTubeVisExample, blobs, compressed, run_list
 
 from pyratok import PyraTokError, VideoReadError
-from pyratok.evaluation.coco_masks import checked_mask, decoded_mask, run_lengths
+from pyratok.evaluation.coco_masks import checked_mask, decoded_mask, run_length_text, run_lengths
 from pyratok.evaluation.youtube_vis import read_youtube_vis
 
 
@@ -200,13 +200,32 @@ def test_both_kinds_of_run_lengths_give_the_mask(mask):
         assert np.array_equal(decoded_mask(stored, *mask.shape), mask)
 
 
+def test_polygons_in_huge_frames_are_refused():
+    """What pycocotools makes of them could have run lengths for which it reserves too little memory."""
+    polygon = [[2, 1, 8, 1, 8, 5]]
+    assert checked_mask(polygon, 4320, 7680) == polygon
+    with pytest.raises(ValueError, match="below 33554432 pixels, 8192 x 4096 are 33554432; write run lengths"):
+        checked_mask(polygon, 8192, 4096)
+
+
+RUNS = st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 40), min_size=1, max_size=9)
+
+
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 2**31), min_size=1, max_size=9))
+@given(RUNS)
 def test_any_run_lengths_are_read_from_their_text(counts):
+    assert run_lengths(run_length_text(counts).decode("ascii")) == counts
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**20), min_size=1, max_size=40))
+def test_the_text_of_run_lengths_is_that_of_pycocotools(counts):
+    """Below 2**24 alone: from there on its writer spoils the memory of the process."""
     from pycocotools import mask
 
-    text = mask.frPyObjects({"size": [1, 1], "counts": counts}, 1, 1)["counts"].decode()
-    assert run_lengths(text) == counts
+    text = mask.frPyObjects({"size": [1, 1], "counts": counts}, 1, 1)["counts"]
+    assert run_length_text(counts) == text
+    assert run_lengths(text.decode()) == counts
 
 
 @settings(deadline=None)
