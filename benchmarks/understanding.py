@@ -38,7 +38,6 @@ from pyratok.evaluation.mask_archives import read_mask_archives
 from pyratok.evaluation.segmentation_baselines import RandomMasks, all_foreground, centre_box
 from pyratok.evaluation.segmentation_evaluation import evaluate_segmentation
 from pyratok.modeling_pyratok.atomic_writing import atomic_path
-from pyratok.pipelines.model_loading import load_model
 from pyratok.pipelines.text_aligned_loading import load_text_aligned
 from pyratok.pipelines.text_aligned_pipeline import TextAlignedPipeline
 
@@ -188,15 +187,17 @@ def untrained(pipeline: TextAlignedPipeline) -> None:
     pipeline.register_modules(alignment=alignment)
 
 
-def measure(task: str, folder: Path, model: str, without_language: bool, with_crf: bool) -> dict[str, Figures]:
+def measure(
+    task: str, folder: Path, loaded: TextAlignedPipeline, name: str, without_language: bool, with_crf: bool
+) -> dict[str, Figures]:
     """Name of the model -> its figures of one task on one folder; clips are encoded once."""
     kind, figures_of = {
         "segmentation": (PyraTokSegmentationPipeline, partial(segmentation, with_crf=with_crf)),
         "localization": (PyraTokActionLocalizationPipeline, localization),
         "classification": (PyraTokClassificationPipeline, classification),
     }[task]
-    pipeline = load_text_aligned(kind, model)
-    tokens, name = TokensOnce(pipeline), Path(model).name
+    pipeline = kind(**loaded.components)
+    tokens = TokensOnce(pipeline)
     found = {name: figures_of(pipeline, tokens, folder)}
     if without_language:
         untrained(pipeline)
@@ -215,17 +216,19 @@ def main() -> None:
     parser.add_argument("--no-crf", action="store_true", help="leave the CRF out, which takes most of the time")
     given = parser.parse_args()
     results = json.loads(given.results.read_text("utf-8")) if given.results.is_file() else {}
-    weights = load_model(given.model).weights_fingerprint()
+    loaded, name = load_text_aligned(PyraTokSegmentationPipeline, given.model), Path(given.model).name
+    weights = loaded.vq_model.weights_fingerprint()
     if results and results.get(WEIGHTS) != weights:
         parser.error(f"{given.results} has figures of other weights than those of {given.model}: give another file")
     results[WEIGHTS] = weights
     for task in ("segmentation", "localization", "classification"):
         for folder in getattr(given, task):
-            for name, figures in measure(task, folder, given.model, given.untrained, not given.no_crf).items():
-                results[f"{task} | {folder.parent.name}/{folder.name} | {name}"] = figures
+            measured = measure(task, folder, loaded, name, given.untrained, not given.no_crf)
+            for model, figures in measured.items():
+                results[f"{task} | {folder.parent.name}/{folder.name} | {model}"] = figures
                 columns = list(next(iter(figures.values())))
                 rows = [[row, *(_written(values[column]) for column in columns)] for row, values in figures.items()]
-                print_table(f"{task}, {folder}, {name}", ["", *columns], rows)
+                print_table(f"{task}, {folder}, {model}", ["", *columns], rows)
             with atomic_path(given.results) as path:
                 path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 

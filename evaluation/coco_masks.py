@@ -17,8 +17,11 @@ CHARACTER_OFFSET, CONTINUATION, SIGN = 48, 0x20, 0x10
 fifth bit is the sign."""
 
 MOST_POLYGON_PIXELS = 2**25
-"""Of a frame. pycocotools reserves six characters for a run length and none for the zero that ends the text; only in larger
-frames can there be enough long runs for it to write past that."""
+"""Of a frame. pycocotools reserves six characters for a run length and none for the zero that ends the text. In smaller frames
+two run lengths at most need six, so that others leave room; a text of one or two has the 24 bytes that any allocation has."""
+
+NUMBERS_AT_ONCE = 2**16
+"""Are turned into characters, which bounds memory."""
 
 
 def mask_functions() -> ModuleType:
@@ -90,22 +93,28 @@ def run_lengths(text: str) -> list[int]:
     return counts
 
 
-def run_length_text(counts: Sequence[int] | np.ndarray) -> bytes:
-    """The compressed text of run lengths (n,), each below 2**32: what `run_lengths` reads.
+def run_length_text(counts: np.ndarray) -> bytes:
+    """The compressed text of run lengths, integers (n,) below 2**32: what `run_lengths` reads.
 
-    pycocotools' own writer is not asked: from long runs it writes past the memory that it has reserved.
+    pycocotools' own writer is not asked: where runs are long it writes past the memory that it has reserved.
     """
-    left = np.array(counts, np.int64)
-    left[3:] -= left[1:-2].copy()
+    numbers = counts.astype(np.int64)
+    numbers[3:] -= counts[1:-2]
+    blocks = range(0, len(numbers), NUMBERS_AT_ONCE)
+    return b"".join(_characters(numbers[start : start + NUMBERS_AT_ONCE]) for start in blocks)
+
+
+def _characters(left: np.ndarray) -> bytes:
+    """Of some numbers, int64 (n,)."""
     is_open = np.ones(len(left), bool)
     characters, are_used = [], []
     while is_open.any():
-        digits = left & (CONTINUATION - 1)
-        left >>= 5
+        digits = (left & (CONTINUATION - 1)).astype(np.uint8)
+        left = left >> 5
         are_used.append(is_open)
         is_open = is_open & (left != np.where(digits & SIGN, -1, 0))
-        characters.append(digits + CONTINUATION * is_open + CHARACTER_OFFSET)
-    return np.stack(characters, 1)[np.stack(are_used, 1)].astype(np.uint8).tobytes()
+        characters.append(digits + (CONTINUATION * is_open + CHARACTER_OFFSET).astype(np.uint8))
+    return np.stack(characters, 1)[np.stack(are_used, 1)].tobytes()
 
 
 def _check_sum(counts: Sequence[int], height: int, width: int) -> None:

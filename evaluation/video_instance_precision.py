@@ -27,6 +27,10 @@ MOST_DETECTIONS = (1, 10, 100)
 MOST_PIXELS = 2**32
 """Run lengths are numbers of 32 bits. (The range of all areas ends at 10**10.)"""
 
+LONGEST_FALL = 2**29
+"""By how much a run length may be below the one two before it: pycocotools misreads those whose difference has seven
+characters, and then compares masks without an end."""
+
 
 @dataclass(frozen=True)
 class VideoInstance:
@@ -44,22 +48,41 @@ class VideoInstance:
     def from_masks(
         cls, clip: str, category_id: int, masks: np.ndarray, score: float = 1.0, is_crowd: bool = False
     ) -> "VideoInstance":
-        """Of bool (T, H, W). Raises ValueError for another array or a score that is not finite, DataError for a video
-        of 2**32 pixels or more."""
+        """Of bool (T, H, W).
+
+        Raises:
+            ValueError: for another array, or a score that is not finite.
+            DataError: for a video of 2**32 pixels or more, and for one in which more than 2**29 pixels in a row are, or are
+                not, of the object (260 frames of 1080 x 1920) before the next such row is shorter: pycocotools misreads it.
+        """
         if masks.dtype != bool or masks.ndim != 3:
             raise ValueError(f"masks must be bool (frames, height, width), got {masks.dtype} {masks.shape}")
         if not math.isfinite(score):
             raise ValueError(f"score must be finite, got {score}")
         if masks.size >= MOST_PIXELS:
             raise DataError(f"the masks of {clip!r} have {masks.size} pixels; cut the video below {MOST_PIXELS}")
+        counts = _run_lengths(masks)
+        if (counts[1:-2] - counts[3:] > LONGEST_FALL).any():
+            raise DataError(
+                f"the object is in {clip!r} or out of it for so long that pycocotools misreads the run lengths (more than "
+                f"{LONGEST_FALL} pixels); cut the video"
+            )
         frames, height, width = masks.shape
-        pixels = masks.transpose(0, 2, 1).reshape(-1)  # down the columns of the frames side by side, as run lengths go
+        run_lengths = {"size": [height, frames * width], "counts": run_length_text(counts)}
+        return cls(clip, category_id, run_lengths, score, is_crowd)
+
+
+def _run_lengths(masks: np.ndarray) -> np.ndarray:
+    """Those of the picture (H, T W) that shows the frames side by side, down its columns; the first is without the object."""
+    edges, last = [], False
+    for number, mask in enumerate(masks):
+        pixels = mask.T.reshape(-1)  # (W H,)
         changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-        counts = np.diff(np.concatenate([[0], changes, [pixels.size]]))
-        if pixels[:1].any():
-            counts = np.concatenate([[0], counts])  # the first run is without the object
-        text = run_length_text(counts)
-        return cls(clip, category_id, {"size": [height, frames * width], "counts": text}, score, is_crowd)
+        if pixels[:1].any() != last:
+            changes = np.concatenate([[0], changes])
+        edges.append(changes + number * mask.size)
+        last = pixels[-1:].any()
+    return np.diff(np.concatenate([[0], *edges, [masks.size]]).astype(np.int64))
 
 
 @dataclass(frozen=True)

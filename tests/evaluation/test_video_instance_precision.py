@@ -239,6 +239,29 @@ def test_long_runs_leave_the_memory_of_the_process_alone():
     assert video_instance_average_precision([instance], [instance], [1]).ap == pytest.approx(1)
 
 
+def late_and_early(gap: int) -> np.ndarray:
+    """Frames of 1080 x 1920 with an object in the first one and, so many frames later, in the last."""
+    masks = np.zeros((gap + 2, 1080, 1920), bool)
+    masks[0, :, 500:600] = masks[-1, :, 300:900] = True
+    return masks
+
+
+def test_the_longest_runs_that_pycocotools_reads():
+    from pycocotools import mask as mask_functions
+
+    instance = VideoInstance.from_masks("a", 1, late_and_early(258))
+    assert mask_functions.area(instance.run_lengths) == (100 + 600) * 1080
+    assert video_instance_average_precision([instance], [instance], [1]).ap == pytest.approx(1)
+
+
+def test_runs_that_pycocotools_misreads_are_refused():
+    """It would compare such masks without an end."""
+    with pytest.raises(
+        PyraTokError, match=r"in 'a' or out of it for so long .* \(more than 536870912 pixels\); cut the video"
+    ):
+        VideoInstance.from_masks("a", 1, late_and_early(259))
+
+
 def test_wrong_instances_are_refused():
     masks = blobs(2, 5, 6)
     with pytest.raises(ValueError, match=r"masks must be bool \(frames, height, width\), got uint8"):
