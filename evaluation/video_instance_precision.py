@@ -53,7 +53,7 @@ class VideoInstance:
         Raises:
             ValueError: for another array, or a score that is not finite.
             DataError: for a video of 2**32 pixels or more, and for one in which more than 2**29 pixels in a row are, or are
-                not, of the object (260 frames of 1080 x 1920) before the next such row is shorter: pycocotools misreads it.
+                not, of the object (259 frames of 1080 x 1920) before the next such row is shorter: pycocotools misreads it.
         """
         if masks.dtype != bool or masks.ndim != 3:
             raise ValueError(f"masks must be bool (frames, height, width), got {masks.dtype} {masks.shape}")

@@ -125,7 +125,7 @@ def made_by(hub: LoopbackHub, tmp_path: Path):
 def read(hub: LoopbackHub, repo_id: str, folder: Path) -> dict:
     """What a fresh process, with a cache of its own and no token, streams from the Hub."""
     environment = hub.environment(folder / "reader's home", token=None)
-    return json.loads(run_python(f"ID = {repo_id!r}\n{READ}", folder, environment).splitlines()[-1])
+    return run_python(f"ID = {repo_id!r}\n{READ}", folder, environment)
 
 
 def test_pushed_tokens_stream_back_in_another_process(encode, hub, data, tmp_path, work_folder):

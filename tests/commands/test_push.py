@@ -26,7 +26,7 @@ print(json.dumps(told))
 def pushed(folder: Path, environment: dict[str, str], *lines: list[str]) -> list[tuple[int, str, str]]:
     """Exit code, stdout and stderr of commands that one process ran one after another."""
     code = PUSH.replace("sys.stdin.read()", repr(json.dumps(lines)))
-    return [tuple(told) for told in json.loads(run_python(code, folder, environment).splitlines()[-1])]
+    return [tuple(told) for told in run_python(code, folder, environment)]
 
 
 def test_whole_repositories_are_pushed(hub, tmp_path):

@@ -1,6 +1,5 @@
 """The loopback Hub speaks to huggingface_hub as the Hub does: uploads, history, refusals, a stop and a start."""
 
-import json
 from pathlib import Path
 
 from child_processes import run_python
@@ -81,7 +80,7 @@ print(json.dumps(told))
 
 def test_pushed_and_loaded_with_history_and_refusals(hub: LoopbackHub, tmp_path: Path):
     (tmp_path / "work").mkdir()
-    pushed = json.loads(run_python(UPLOAD, tmp_path / "work", hub.environment(tmp_path / "home")))
+    pushed = run_python(UPLOAD, tmp_path / "work", hub.environment(tmp_path / "home"))
     assert pushed["user"] == "tester"
     assert pushed["dataset"] == f"{hub.endpoint}/datasets/tester/thing"
     assert pushed["history"] == ["three", "one", "initial commit"]
@@ -99,7 +98,7 @@ def test_pushed_and_loaded_with_history_and_refusals(hub: LoopbackHub, tmp_path:
     hub.stop()
     hub.start()
     environment = hub.environment(tmp_path / "other home", token=None)
-    found = json.loads(run_python(DOWNLOAD, tmp_path, environment))
+    found = run_python(DOWNLOAD, tmp_path, environment)
     first = pushed["commits"][0]
     assert (found["v1"], found["weights"]) == (first, 2**20)
     assert found["files"] == ["config.json", "deep/weights.safetensors", "empty.txt"]

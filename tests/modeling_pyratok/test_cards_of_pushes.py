@@ -1,15 +1,10 @@
 """The cards that come along when models are pushed from Python: true, runnable, and none of another repository."""
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import run_python
-from loopback_hub import LoopbackHub
-
-COMMON = Path(__file__).parents[1] / "common"
+from hub_scripts import hub_after
 
 PUSH = """
 import json, os, re, torch
@@ -87,11 +82,8 @@ print(json.dumps(told))
 
 @pytest.fixture(scope="module")
 def pushed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pushed")
-    (folder / "work").mkdir()
-    with LoopbackHub(folder / "hub") as hub:
-        environment = hub.environment(folder / "home", PYTHONPATH=str(COMMON), OMP_NUM_THREADS="1")
-        yield hub, json.loads(run_python(PUSH, folder / "work", environment).splitlines()[-1])
+    with hub_after(PUSH, tmp_path_factory.mktemp("pushed")) as hub_and_told:
+        yield hub_and_told
 
 
 def card(hub: Any, name: str) -> str:

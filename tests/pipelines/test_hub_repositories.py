@@ -1,16 +1,14 @@
 """Repositories on the Hub: pushed by one process and opened by fresh ones, with PyraTok installed and without it."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import run_python
+from child_processes import WITH_HELPERS, run_python
+from hub_scripts import hub_after
 from loopback_hub import LoopbackHub
-
-COMMON = Path(__file__).parents[1] / "common"
 
 PUSH = """
 import json, torch, pyratok
@@ -252,18 +250,14 @@ class Published:
 
     def run(self, code: str, home: str, installed: bool = True, **environment: str) -> dict[str, Any]:
         """Run code in a fresh process, without a token, with the cache `home`; what it printed last."""
-        settings = {"PYTHONPATH": str(COMMON), "OMP_NUM_THREADS": "1", **environment}
-        variables = self.hub.environment(self.folder / home, token=None, **settings)
-        return json.loads(run_python(code, self.folder, variables, installed).splitlines()[-1])
+        variables = self.hub.environment(self.folder / home, token=None, **{**WITH_HELPERS, **environment})
+        return run_python(code, self.folder, variables, installed)
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
-    (folder / "work").mkdir()
-    with LoopbackHub(folder / "hub") as hub:
-        environment = hub.environment(folder / "pusher", PYTHONPATH=str(COMMON), OMP_NUM_THREADS="1")
-        told = json.loads(run_python(PUSH, folder / "work", environment).splitlines()[-1])
+    with hub_after(PUSH, folder) as (hub, told):
         yield Published(hub, folder / "work", told)
 
 
